@@ -1,0 +1,203 @@
+"""The settings: one ``luigi.Config`` class for each section of ``luigi.cfg``.
+
+The values in the ``luigi.cfg`` that the package carries are the defaults, Luigi's own sections
+included; see there for what each key means. A value that isn't as it must be is refused by
+``check``, which every task calls before anything runs.
+"""
+
+import re
+from configparser import RawConfigParser
+from datetime import date
+from functools import lru_cache
+from importlib.resources import files
+from typing import Any
+from urllib.parse import urlsplit
+
+import luigi
+from jinja2 import Environment, StrictUndefined, TemplateError, meta
+from luigi.configuration import get_config
+from luigi.parameter import ParameterException
+
+from luigi_tasks.catalog import TAXI_TYPES
+from luigi_tasks.errors import TaxiError
+
+_TEMPLATES = Environment(undefined=StrictUndefined, autoescape=False)
+#: PostgreSQL cuts names at 63 bytes; a partition's name adds at most "_2024_01" to its table's.
+_LONGEST_TABLE_NAME = 63 - len("_2024_01")
+
+
+class MonthParameter(luigi.MonthParameter):
+    """A month such as ``2024-01``."""
+
+    def parse(self, s: str) -> date:
+        try:
+            return super().parse(s)
+        except ValueError:
+            raise TaxiError(
+                f"month {s!r}: must be a year and a month between 01 and 12, such as 2024-01"
+            ) from None
+
+
+class TaxiTypeParameter(luigi.ChoiceParameter[str]):
+    """One of the catalog's taxi types."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(choices=list(TAXI_TYPES), var_type=str, **kwargs)
+
+    def normalize(self, x: str) -> str:
+        if x not in TAXI_TYPES:
+            raise TaxiError(f"taxi type {x!r}: must be one of {', '.join(TAXI_TYPES)}")
+        return x
+
+
+class _Templated:
+    """A section whose values are templates."""
+
+    def render(self, key: str, **names: Any) -> str:
+        """Fill in a value.
+
+        :param names: ``taxi_type`` and ``month``, as far as they're known; ``month`` is a date.
+        :raises TaxiError: the template is broken, or uses a name that isn't known.
+        """
+        if "month" in names:
+            names["month"] = _PrintedMonth(names["month"].year, names["month"].month, 1)
+        return self._render(key, names, [])
+
+    def _render(self, key: str, names: dict[str, Any], within: list[str]) -> str:
+        where = f"[{type(self).__name__}] {key}"
+        if key in within:
+            raise TaxiError(f"{where}: is made of itself, by {' -> '.join([*within, key])}")
+        text = str(getattr(self, key))
+        siblings = {name for name, _ in type(self).get_params()} - {key}  # type: ignore[attr-defined]
+        values = dict(names)
+        try:
+            used = meta.find_undeclared_variables(_TEMPLATES.parse(text))
+            for name in sorted(used - values.keys()):
+                if name not in siblings:
+                    known = ", ".join(sorted({*names, *siblings}))
+                    raise TaxiError(f"{where}: {name!r} is not known here; known are {known}")
+                values[name] = self._render(name, names, [*within, key])
+            return _compiled(text).render(values)
+        except TemplateError as error:
+            raise TaxiError(f"{where}: {error.message}") from None
+
+
+@lru_cache
+def _compiled(text: str) -> Any:
+    return _TEMPLATES.from_string(text)
+
+
+class _PrintedMonth(date):
+    def __str__(self) -> str:
+        return f"{self:%Y-%m}"
+
+
+class source(_Templated, luigi.Config):
+    url = luigi.Parameter(description="where a month's file is published; http, https or file")
+    timeout = luigi.FloatParameter(
+        description="seconds without a byte until a connection is broken"
+    )
+    retries = luigi.IntParameter(description="how often a passing failure is tried again")
+
+
+class storage(_Templated, luigi.Config):
+    root = luigi.Parameter(description="folder for files, rejects and the embedded warehouse")
+
+
+class warehouse(_Templated, luigi.Config):
+    url = luigi.Parameter(description="'embedded', or postgresql://user@host/database")
+
+
+class trips(_Templated, luigi.Config):
+    table = luigi.Parameter(description="table of a taxi type's trips")
+    staging_table = luigi.Parameter(description="table that holds a month until it is merged")
+
+
+class transform(luigi.Config):
+    max_reject_ratio = luigi.FloatParameter(description="share of unreadable rows that may pass")
+
+
+class runner(luigi.Config):
+    kind = luigi.ChoiceParameter(choices=["process"], description="where the transform runs")
+
+
+class cleanup(luigi.Config):
+    enabled = luigi.BoolParameter(
+        parsing=luigi.BoolParameter.EXPLICIT_PARSING,
+        description="whether a month's files are removed once it is merged",
+    )
+
+
+def trips_table(taxi_type: str) -> tuple[str, str]:
+    """The schema and name of a taxi type's table."""
+    return _table_name("[trips] table", trips().render("table", taxi_type=taxi_type))
+
+
+def staging_table(taxi_type: str, month: date) -> tuple[str, str]:
+    """The schema and name of a month's staging table."""
+    rendered = trips().render("staging_table", taxi_type=taxi_type, month=month)
+    return _table_name("[trips] staging_table", rendered)
+
+
+def _table_name(key: str, rendered: str) -> tuple[str, str]:
+    """Split ``schema.name``, and put "_" for what doesn't belong in a name."""
+    parts = [re.sub(r"\W", "_", part, flags=re.ASCII) for part in rendered.split(".")]
+    if len(parts) == 1:
+        parts.insert(0, "public")
+    if len(parts) != 2 or not all(parts):
+        raise TaxiError(f"{key}: {rendered!r} must be a table's name, or schema.name")
+    if len(parts[1]) > _LONGEST_TABLE_NAME:
+        raise TaxiError(f"{key}: {parts[1]!r} is longer than {_LONGEST_TABLE_NAME} characters")
+    return parts[0], parts[1]
+
+
+def check(taxi_type: str, month: date) -> None:
+    """Refuse settings that can't work, before anything runs.
+
+    :raises TaxiError: names the section, the key, what it got and what is allowed.
+    """
+    for section in (source, storage, warehouse, trips, transform, runner, cleanup):
+        try:
+            section()
+        except (ValueError, ParameterException) as error:
+            raise TaxiError(f"[{section.__name__}] {error.__cause__ or error}") from None
+    scheme = urlsplit(source().render("url", taxi_type=taxi_type, month=month)).scheme
+    if scheme not in ("http", "https", "file"):
+        raise TaxiError(f"[source] url: begins with {scheme!r}; must be http, https or file")
+    if source().timeout <= 0 or source().retries < 0:
+        raise TaxiError("[source] timeout must be above 0, and retries 0 or more")
+    storage().render("root", taxi_type=taxi_type, month=month)
+    url = warehouse().render("url")
+    if url != "embedded" and not url.startswith(("postgresql://", "postgres://")):
+        raise TaxiError("[warehouse] url: must be 'embedded' or begin with postgresql://")
+    if not 0 <= transform().max_reject_ratio <= 1:
+        raise TaxiError(
+            f"[transform] max_reject_ratio: {transform().max_reject_ratio} must be from 0 to 1"
+        )
+    _check_tables(taxi_type, month)
+
+
+def _check_tables(taxi_type: str, month: date) -> None:
+    tables = [trips_table(name) for name in TAXI_TYPES]
+    if len(set(tables)) < len(tables):
+        raise TaxiError("[trips] table: must differ by taxi type; use {{ taxi_type }} in it")
+    staging = staging_table(taxi_type, month)
+    others = {staging_table(name, date(1999, 1, 1)) for name in TAXI_TYPES}
+    others |= {staging_table(name, month) for name in TAXI_TYPES if name != taxi_type}
+    if staging in others or staging in tables:
+        raise TaxiError(
+            "[trips] staging_table: must differ by taxi type and month; "
+            "use {{ taxi_type }} and {{ month }} in it"
+        )
+
+
+def use_packaged_defaults() -> None:
+    """Fill in whatever the user's configuration leaves open from the package's ``luigi.cfg``."""
+    packaged = RawConfigParser()
+    packaged.optionxform = str  # type: ignore[assignment, method-assign]
+    packaged.read_string((files("luigi_tasks") / "luigi.cfg").read_text(encoding="utf-8"))
+    settings = get_config()
+    for section in packaged.sections():
+        for key, value in packaged.items(section):
+            if not settings.has_option(section, key):
+                settings.set(section, key, value)

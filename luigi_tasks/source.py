@@ -1,0 +1,630 @@
+"""Fetch a published file: know its edition, resume what broke, verify what came.
+
+A file appears under its name only when it is whole, and never without its edition, the record
+beside it that says what was fetched. While it is on its way it is called `<name>.part`, and
+`<name>.part.json` says of which edition, so that the next fetch, in this process or in another,
+goes on where the last one stopped.
+
+`requests`, `urllib3` and `pyarrow` are imported where they are used: a run that finds nothing to
+do doesn't wait for them.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import json
+import logging
+import os
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from datetime import timezone
+from email.utils import formatdate, parsedate_to_datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import SplitResult, unquote, urlsplit
+
+from luigi_tasks.errors import TaxiError
+
+if TYPE_CHECKING:
+    import requests
+
+logger = logging.getLogger(__name__)
+
+BACKOFF = 1.0
+"""Seconds before the second try; doubled before each further one."""
+
+BACKOFF_MAX = 60.0
+"""Seconds, the longest wait between two tries."""
+
+RETRY_AFTER_MAX = 600
+"""Seconds, the longest `Retry-After` that is waited for."""
+
+REFETCHES = 2
+"""How often a file that came damaged is fetched again from nothing."""
+
+UNREACHABLE_FOR = 60.0
+"""Seconds for which a host that couldn't be reached isn't tried again."""
+
+PIECE = 1024 * 1024
+"""Bytes, the most that is held in memory at a time."""
+
+# The TLC answers 403, not 404, for a month that isn't out.
+_NOT_PUBLISHED = (403, 404, 410)
+# 501 is what a server says that doesn't know HEAD; waiting won't teach it.
+_TRY_AGAIN = frozenset({429, *range(500, 600)} - {501})
+
+_unreachable: dict[tuple[str, str], tuple[float, str]] = {}
+
+
+@dataclass(frozen=True)
+class Edition:
+    """One publication of a file, as it was fetched."""
+
+    url: str  # without user and password
+    etag: str | None  # as the server writes it, quotes included
+    last_modified: str | None  # ISO 8601 in UTC, such as 2023-03-20T20:46:51+00:00
+    bytes: int
+    sha256: str  # in hex, of the whole file
+    seconds: float  # what fetching took
+
+
+@dataclass(frozen=True)
+class _Origin:
+    """What the source said of the file it is sending. Kept beside a part, to resume it by."""
+
+    url: str
+    etag: str | None = None
+    last_modified: str | None = None  # to the letter: If-Range wants it back like that
+    total: int | None = None
+    content_type: str = ""
+    is_plain: bool = True  # not compressed on the way
+    checksums: dict[str, str] = field(default_factory=dict)  # algorithm: hex
+
+    @property
+    def validator(self) -> str | None:
+        """What tells this edition from another, for If-Range, which takes no weak ETag."""
+        if not self.is_plain:
+            return None
+        if self.etag and not self.etag.startswith("W/"):
+            return self.etag
+        return self.last_modified
+
+
+class _BrokenError(Exception):
+    """The transfer ended before the file did; what came is good."""
+
+
+class _DamagedError(Exception):
+    """What came is not what was announced; it has to be fetched again from nothing."""
+
+
+def _say_nothing(received: int, total: int | None) -> None:
+    pass
+
+
+def is_published(url: str, *, timeout: float = 60, retries: int = 5) -> bool:
+    """Say whether there is a file at `url`, without fetching it.
+
+    :param timeout: seconds without an answer after which a try is given up
+    :raises TaxiError: if that can't be known: no such folder, the host can't be reached, or it
+        answers with something else than yes (2xx) or no (403, 404, 410)
+    """
+    parts = _split(url)
+    if parts.scheme == "file":
+        file = _local_file(url, parts)
+        if not file.parent.is_dir():
+            raise TaxiError(f"{_shown(url)}: there is no folder {file.parent}; correct the URL")
+        return file.is_file()
+    for method in ("HEAD", "GET"):
+        with _ask(method, url, {}, timeout=timeout, retries=retries) as response:
+            if method == "HEAD" and response.status_code in (405, 501):
+                continue
+            if response.status_code in _NOT_PUBLISHED:
+                return False
+            if 200 <= response.status_code < 300:
+                return True
+            break
+    raise _unexpected(url, response)
+
+
+def fetch(
+    url: str,
+    path: Path,
+    *,
+    timeout: float = 60,
+    retries: int = 5,
+    report: Callable[[int, int | None], None] = _say_nothing,
+) -> Edition:
+    """Fetch the parquet file at `url` to `path`, whole and verified or not at all.
+
+    :param timeout: seconds without a byte after which a connection is given up
+    :param retries: how many tries in a row may fail, or bring nothing new, before giving up
+    :param report: is told the bytes on disk so far and their total, if the source says it
+    :raises TaxiError: if the file isn't published there, can't be reached or written, or isn't
+        a whole parquet file
+    """
+    started = time.monotonic()
+    is_local = _split(url).scheme == "file"
+    part = path.with_name(path.name + ".part")
+    refetches = 0
+    with _naming_the_file(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        while True:
+            try:
+                if is_local:
+                    origin, digests = _copy(url, part, report)
+                else:
+                    origin, digests = _download(url, part, timeout, retries, report)
+                _verify(part, origin, digests)
+            except _DamagedError as damage:
+                _discard(part)
+                refetches += 1
+                if refetches > REFETCHES:
+                    raise TaxiError(
+                        f"{_shown(url)}: {damage}, {refetches} times in a row; try again later"
+                    ) from None
+                logger.warning("%s: %s; fetching it again from nothing", _shown(url), damage)
+                continue
+            edition = Edition(
+                url=_shown(url),
+                etag=origin.etag,
+                last_modified=_iso(origin.last_modified),
+                bytes=part.stat().st_size,
+                sha256=digests["sha256"],
+                seconds=round(time.monotonic() - started, 3),
+            )
+            _publish(part, path, edition)
+            return edition
+
+
+def edition_path(path: Path) -> Path:
+    """Name the record beside a fetched file that says which edition it is."""
+    return path.with_name(path.name + ".edition.json")
+
+
+def read_edition(path: Path) -> Edition | None:
+    """Say which edition the file at `path` is, or None if that isn't known for sure.
+
+    It isn't when the file or its record is missing, when the record can't be read, and when it
+    is about a file of another size.
+    """
+    try:
+        edition = Edition(**json.loads(edition_path(path).read_bytes()))
+        return edition if edition.bytes == path.stat().st_size else None
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+# URLs
+
+
+def _shown(url: str) -> str:
+    """Leave out user and password: this is the URL that messages and records show."""
+    return re.sub(r"(?<=//)[^/?#]*@", "", url)
+
+
+def _split(url: str) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        # Not shown: a password with a / in it ends up here.
+        raise TaxiError(
+            "the host or port of the source URL can't be read;"
+            " write special characters in a user or password as %XX"
+        ) from None
+    if parts.scheme not in ("http", "https", "file"):
+        raise TaxiError(
+            f"{_shown(url)}: the scheme is {parts.scheme or 'missing'};"
+            " write an http://, https:// or file:// URL"
+        )
+    if parts.scheme != "file" and not parts.hostname:
+        raise TaxiError(f"{_shown(url)}: the host is missing; write {parts.scheme}://host/path")
+    return parts
+
+
+def _host(url: str) -> str:
+    parts = urlsplit(_shown(url))
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def _local_file(url: str, parts: SplitResult) -> Path:
+    file = Path(unquote(parts.path))
+    if parts.netloc not in ("", "localhost") or not file.is_absolute():
+        raise TaxiError(f"{_shown(url)}: not a path on this machine; write file:///folder/file")
+    return file
+
+
+# HTTP
+
+
+@contextmanager
+def _ask(
+    method: str, url: str, headers: Mapping[str, str], *, timeout: float, retries: int
+) -> Iterator[requests.Response]:
+    """Send a request and yield the answer, its body unread; failures on the way are retried."""
+    import requests
+    import urllib3
+
+    parts = _split(url)
+    since, why = _unreachable.get((method, _host(url)), (0.0, ""))
+    if why and time.monotonic() - since < UNREACHABLE_FOR:
+        raise TaxiError(why)
+
+    adapter = requests.adapters.HTTPAdapter(
+        max_retries=urllib3.Retry(
+            total=retries,
+            allowed_methods=["GET", "HEAD"],
+            status_forcelist=_TRY_AGAIN,
+            raise_on_status=False,
+            backoff_factor=BACKOFF,
+            backoff_max=BACKOFF_MAX,
+            retry_after_max=RETRY_AFTER_MAX,
+        )
+    )
+    with requests.Session() as session:
+        session.mount("http://", adapter)
+        session.mount("https://", adapter)
+        # Handed over apart from the URL, so that no library can log or raise them with it.
+        if parts.username is not None:
+            session.auth = (unquote(parts.username), unquote(parts.password or ""))
+        try:
+            response = session.request(
+                method,
+                _shown(url),
+                headers={"Accept-Encoding": "identity", **headers},
+                timeout=timeout,
+                stream=True,
+            )
+        except requests.ConnectionError as error:
+            # After a redirect it is another host than was asked.
+            host = _host(str(error.request.url) if error.request else url)
+            through = " the proxy for" if isinstance(error, requests.exceptions.ProxyError) else ""
+            why = f"cannot reach{through} {host}: {_reason(error)}; check the URL and the network"
+            _unreachable[method, host] = (time.monotonic(), why)
+            raise TaxiError(why) from None
+        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+            raise TaxiError(f"{_shown(url)}: {_reason(error)}; check the URL") from None
+        with response:
+            yield response
+
+
+def _reason(error: BaseException) -> str:
+    """Say in a few words what is at the bottom of an error of requests and urllib3.
+
+    Their own messages hold the reprs of connection objects, several levels of them.
+    """
+    seen = [error]
+    while True:
+        inner = [
+            getattr(error, "reason", None),
+            getattr(error, "original_error", None),
+            *error.args,
+            error.__cause__,
+        ]
+        causes = [cause for cause in inner if isinstance(cause, BaseException)]
+        if not causes or causes[0] in seen:
+            break
+        error = causes[0]
+        seen.append(error)
+    kind = type(error).__name__
+    if "Timeout" in kind:
+        return "no answer in time"
+    if kind == "IncompleteRead":
+        return "the connection was closed early"
+    text = (error.strerror if isinstance(error, OSError) else None) or str(error) or kind
+    return _shown(text.partition("\n")[0])  # which may quote the URL of a proxy
+
+
+def _unexpected(url: str, response: requests.Response) -> TaxiError:
+    status = f"{response.status_code} {response.reason or ''}".strip()
+    hint = "check user and password" if response.status_code == 401 else "try again later"
+    return TaxiError(f"{_shown(url)}: the server answered {status}; {hint}")
+
+
+def _download(
+    url: str, part: Path, timeout: float, retries: int, report: Callable[[int, int | None], None]
+) -> tuple[_Origin, dict[str, str]]:
+    """Bring the file at `url` to `part`, over as many connections as it takes."""
+    # Progress is more bytes than there ever were, not than at the last start: a server that
+    # can't resume and breaks every transfer would otherwise be asked forever.
+    most = failures = 0
+    while True:
+        try:
+            return _transfer(url, part, timeout, retries, report)
+        except _BrokenError as broken:
+            size = part.stat().st_size
+            failures = 0 if size > most else failures + 1
+            most = max(most, size)
+            if failures and failures >= retries:
+                raise TaxiError(
+                    f"{_shown(url)}: broke off {failures} times in a row after {most} bytes:"
+                    f" {broken}; run it again to go on from there"
+                ) from None
+            logger.warning("%s: broke off after %d bytes: %s", _shown(url), size, broken)
+            time.sleep(min(BACKOFF * 2**failures, BACKOFF_MAX))
+
+
+def _transfer(
+    url: str, part: Path, timeout: float, retries: int, report: Callable[[int, int | None], None]
+) -> tuple[_Origin, dict[str, str]]:
+    """Bring what `part` lacks over one connection."""
+    known = _read_origin(part, url)
+    start = 0
+    headers = {}
+    if known:
+        start = part.stat().st_size
+        if known.total is not None:
+            # A part that lacks nothing asks for its last byte, to hear whether it is still the
+            # present edition: a range that begins at the end would be answered with 416.
+            start = max(0, min(start, known.total - 1))
+        headers = {"Range": f"bytes={start}-", "If-Range": known.validator or ""}
+
+    with _ask("GET", url, headers, timeout=timeout, retries=retries) as response:
+        if response.status_code in _NOT_PUBLISHED:
+            raise TaxiError(
+                f"{_shown(url)}: not published there, the server answered {response.status_code};"
+                " check the URL, or wait until it is"
+            )
+        if known and response.status_code == 416:
+            raise _DamagedError(
+                f"the server has nothing after byte {start}, where more was announced"
+            )
+        if known and response.status_code == 206:
+            origin = _resumed(known, start, response)
+        elif response.status_code == 200:
+            origin, start = _announced(url, response), 0
+            _discard(part)
+            part.touch()
+            _write_json(_origin_path(part), asdict(origin))
+        else:
+            raise _unexpected(url, response)
+        digests = _write(part, start, _body(response), origin, report)
+
+    size = part.stat().st_size
+    if origin.total is not None and size != origin.total:
+        raise _DamagedError(f"got {size} bytes, where {origin.total} were announced")
+    return origin, digests
+
+
+def _announced(url: str, response: requests.Response) -> _Origin:
+    headers = response.headers
+    # What is compressed on the way, though that wasn't asked for, has neither the length nor the
+    # checksums of the file, and can't be resumed.
+    is_plain = headers.get("Content-Encoding", "identity").strip().lower() == "identity"
+    length = headers.get("Content-Length", "")
+    return _Origin(
+        url=_shown(url),
+        etag=headers.get("ETag") or None,
+        last_modified=headers.get("Last-Modified") or None,
+        total=int(length) if is_plain and length.isdecimal() else None,
+        content_type=headers.get("Content-Type", "").lower(),
+        is_plain=is_plain,
+        checksums=_checksums(headers) if is_plain else {},
+    )
+
+
+def _resumed(known: _Origin, start: int, response: requests.Response) -> _Origin:
+    """Make sure that a partial answer goes on where the part ends, with the same edition."""
+    found = re.fullmatch(
+        r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", "").strip()
+    )
+    total = int(found[2]) if found and found[2] != "*" else known.total
+    now = _announced(known.url, response)
+    if not found or int(found[1]) != start or not now.is_plain:
+        raise _DamagedError(f"asked for the bytes from {start} on, the server sent others")
+    if known.total not in (None, total) or any(
+        before and after and before != after
+        for before, after in ((known.etag, now.etag), (known.last_modified, now.last_modified))
+    ):
+        raise _DamagedError("another edition was published in the middle of it")
+    return _Origin(**{**asdict(known), "total": total})
+
+
+def _body(response: requests.Response) -> Iterator[bytes]:
+    import urllib3
+
+    while True:
+        try:
+            # read1, as read and iter_content lose what had come of a piece that breaks off.
+            piece = response.raw.read1(PIECE, decode_content=True)
+        except urllib3.exceptions.HTTPError as error:
+            raise _BrokenError(_reason(error)) from None
+        if not piece:
+            return
+        yield piece
+
+
+def _checksums(headers: Mapping[str, str]) -> dict[str, str]:
+    """Read the checksums of a whole file from the headers that servers announce them in.
+
+    `Repr-Digest` is RFC 9530 (`sha-256=:…:`), `Digest` its forerunner RFC 3230 (`sha-256=…`),
+    `x-goog-hash` Google's (`md5=…`). An ETag is none, even where it looks like one. Amazon's
+    ends in -1, -2, … where it is the checksum of checksums of parts: that isn't base64.
+    """
+    named = [
+        ("md5", headers.get("Content-MD5", "")),
+        ("sha256", headers.get("x-amz-checksum-sha256", "")),
+    ]
+    for header in ("Repr-Digest", "Digest", "x-goog-hash"):
+        for item in headers.get(header, "").split(","):
+            algorithm, _, value = item.strip().partition("=")
+            named.append((algorithm.lower().replace("-", ""), value.strip(":")))
+    checksums = {}
+    for algorithm, value in named:
+        try:
+            digest = base64.b64decode(value.strip(), validate=True)
+        except binascii.Error:
+            continue
+        if len(digest) == {"md5": 16, "sha256": 32}.get(algorithm):
+            checksums[algorithm] = digest.hex()
+    return checksums
+
+
+# Local files
+
+
+def _copy(
+    url: str, part: Path, report: Callable[[int, int | None], None]
+) -> tuple[_Origin, dict[str, str]]:
+    """Copy the file at a file:// URL to `part`."""
+    file = _local_file(url, _split(url))
+    if not is_published(url):
+        raise TaxiError(f"{_shown(url)}: not published there; check the URL, or wait until it is")
+    _discard(part)
+    before = file.stat()
+    origin = _Origin(
+        url=_shown(url),
+        last_modified=formatdate(before.st_mtime, usegmt=True),
+        total=before.st_size,
+    )
+    digests = _write(part, 0, _pieces(file), origin, report)
+    after = file.stat()
+    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+        raise _DamagedError("it changed while it was copied")
+    return origin, digests
+
+
+def _pieces(file: Path) -> Iterator[bytes]:
+    try:
+        with file.open("rb") as opened:
+            while piece := opened.read(PIECE):
+                yield piece
+    except OSError as error:
+        raise TaxiError(f"cannot read {file}: {error.strerror or error}") from error
+
+
+# The part and what becomes of it
+
+
+def _write(
+    part: Path,
+    start: int,
+    pieces: Iterator[bytes],
+    origin: _Origin,
+    report: Callable[[int, int | None], None],
+) -> dict[str, str]:
+    """Write `pieces` to `part` from byte `start` on; give the hex digests of all of it."""
+    hashes = {"sha256": hashlib.sha256()}
+    if "md5" in origin.checksums:
+        hashes["md5"] = hashlib.md5(usedforsecurity=False)
+    with part.open("r+b" if start else "wb") as file:
+        while file.tell() < start:
+            piece = file.read(min(PIECE, start - file.tell()))
+            for each in hashes.values():
+                each.update(piece)
+        file.truncate()
+        report(start, origin.total)
+        size = start
+        for piece in pieces:
+            file.write(piece)
+            for each in hashes.values():
+                each.update(piece)
+            size += len(piece)
+            report(size, origin.total)
+        file.flush()
+        os.fsync(file.fileno())
+    return {algorithm: each.hexdigest() for algorithm, each in hashes.items()}
+
+
+def _verify(part: Path, origin: _Origin, digests: Mapping[str, str]) -> None:
+    """Make sure that `part` is the file that was announced, and a whole parquet file."""
+    for algorithm, wanted in origin.checksums.items():
+        if digests[algorithm] != wanted:
+            raise _DamagedError(
+                f"its {algorithm} is {digests[algorithm]}, not {wanted} as announced"
+            )
+    size = part.stat().st_size
+    with part.open("rb") as file:
+        head = file.read(16)
+        file.seek(max(0, size - 4))
+        tail = file.read(4)
+    if not head.startswith(b"PAR1"):
+        _discard(part)
+        if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<") or "html" in origin.content_type:
+            what = "an HTML page"
+        else:
+            what = f"{size} bytes that begin with {head!r}" if size else "an empty file"
+        raise TaxiError(f"{origin.url}: got {what}, wanted a parquet file; check the URL")
+    if size < 12 or tail != b"PAR1":
+        raise _DamagedError(
+            f"the file is truncated: {size} bytes without the footer of a parquet file"
+        )
+
+    import pyarrow.parquet
+
+    try:
+        with part.open("rb") as file:
+            pyarrow.parquet.read_metadata(file)
+    except (pyarrow.ArrowException, OSError) as error:
+        why = str(error).partition("\n")[0]
+        raise _DamagedError(f"its parquet footer can't be read ({why})") from None
+
+
+def _publish(part: Path, path: Path, edition: Edition) -> None:
+    """Give a verified part its name, the record first."""
+    # An older edition goes before the record of the new one comes: no file beside a record
+    # that isn't its own, wherever this stops.
+    path.unlink(missing_ok=True)
+    _write_json(edition_path(path), asdict(edition))
+    part.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+    _discard(part)
+
+
+def _origin_path(part: Path) -> Path:
+    return part.with_name(part.name + ".json")
+
+
+def _read_origin(part: Path, url: str) -> _Origin | None:
+    """Say what `part` is a part of, or None if it can't be resumed from `url`."""
+    try:
+        origin = _Origin(**json.loads(_origin_path(part).read_bytes()))
+    except (OSError, ValueError, TypeError):
+        return None
+    resumable = origin.validator and origin.url == _shown(url) and part.is_file()
+    return origin if resumable else None
+
+
+def _discard(part: Path) -> None:
+    # The record first: what is left of a part without one is never taken for a beginning.
+    _origin_path(part).unlink(missing_ok=True)
+    part.unlink(missing_ok=True)
+
+
+def _write_json(path: Path, values: Mapping[str, Any]) -> None:
+    temporary = path.with_name(path.name + ".tmp")
+    with temporary.open("w", encoding="utf-8") as file:
+        file.write(json.dumps(values, indent=2) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def _iso(http_date: str | None) -> str | None:
+    try:
+        moment = parsedate_to_datetime(http_date or "")
+    except (ValueError, TypeError):
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=timezone.utc)
+    return moment.astimezone(timezone.utc).isoformat(timespec="seconds")
+
+
+@contextmanager
+def _naming_the_file(path: Path) -> Iterator[None]:
+    """Turn what the disk refuses into a message that names the file it was for."""
+    try:
+        yield
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename not in (None, str(path)) else ""
+        raise TaxiError(f"cannot write {path}: {error.strerror or error}{where}") from error

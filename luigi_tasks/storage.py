@@ -1,0 +1,122 @@
+"""Where a month's files are, under ``[storage] root``.
+
+raw/       the published file, and the record of its edition
+trips/     the canonical file, and the record of what is known of its load
+rejects/   rows that couldn't be read; these stay
+work/      folders of transforms that are running
+"""
+
+import json
+import logging
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from luigi_tasks import config
+from luigi_tasks.catalog import TAXI_TYPES
+from luigi_tasks.errors import TaxiError
+
+if TYPE_CHECKING:
+    from luigi_tasks.warehouse import Load
+
+logger = logging.getLogger("luigi-interface.storage")
+
+
+class MonthFiles:
+    """The files of one month of one taxi type."""
+
+    def __init__(self, taxi_type: str, month: date) -> None:
+        root = Path(config.storage().render("root", taxi_type=taxi_type, month=month)).resolve()
+        name = Path(TAXI_TYPES[taxi_type].filename(month))
+        self.raw = root / "raw" / name
+        self.trips = root / "trips" / name
+        self.rejects = root / "rejects" / name.with_suffix(".jsonl")
+        self._work = root / "work"
+
+    def read_load(self) -> "Load | None":
+        """What is known of the canonical file; None unless file and record are there and agree."""
+        from luigi_tasks.warehouse import Load
+
+        try:
+            record = json.loads(self._record.read_text())
+            size = self.trips.stat().st_size
+        except (FileNotFoundError, ValueError):
+            return None
+        return Load(**record["load"]) if record["bytes"] == size else None
+
+    def keep(self, work: Path, load: "Load") -> None:
+        """Move what a transform made to its place; the canonical file appears last."""
+        try:
+            made = work / self.trips.name
+            self._replace(work / self.rejects.name, self.rejects)
+            self._record.parent.mkdir(parents=True, exist_ok=True)
+            record = work / "record.json"
+            record.write_text(json.dumps({"bytes": made.stat().st_size, "load": asdict(load)}))
+            self._replace(record, self._record)
+            self._replace(made, self.trips)
+        except OSError as error:
+            raise TaxiError(f"[storage] root: {error}") from None
+
+    @contextmanager
+    def work_folder(self) -> Iterator[Path]:
+        """An empty folder, gone at the end; the ones of killed runs go first."""
+        self._remove_work()
+        try:
+            self._work.mkdir(parents=True, exist_ok=True)
+            folder = tempfile.TemporaryDirectory(prefix=self._work_prefix, dir=self._work)
+        except OSError as error:
+            raise TaxiError(f"[storage] root: {error}") from None
+        with folder as path:
+            yield Path(path)
+
+    def remove(self) -> None:
+        """Remove what only the load needs; a failure is logged, for it harms nothing but space."""
+        try:
+            for path in (self.raw, self.trips):
+                for left in path.parent.glob(f"{path.name}*"):
+                    left.unlink(missing_ok=True)
+            self._remove_work()
+        except OSError as error:
+            logger.warning("files of a merged month are still there: %s", error)
+
+    @property
+    def _record(self) -> Path:
+        return self.trips.with_name(self.trips.name + ".load.json")
+
+    @property
+    def _work_prefix(self) -> str:
+        return f"{self.raw.stem}-"
+
+    def _remove_work(self) -> None:
+        for folder in self._work.glob(f"{self._work_prefix}*"):
+            shutil.rmtree(folder, ignore_errors=True)
+
+    @staticmethod
+    def _replace(made: Path, place: Path) -> None:
+        """Put a file in its place, for good; without it, nothing stays there."""
+        if not made.exists():
+            place.unlink(missing_ok=True)
+            return
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with made.open("rb") as file:
+            os.fsync(file)
+        made.replace(place)
+
+
+def left_over() -> set[tuple[str, date]]:
+    """The taxi types and months that have files in work."""
+    root = Path(config.storage().render("root"))
+    pattern = re.compile(rf"({'|'.join(TAXI_TYPES)})_tripdata_(\d{{4}}-\d\d)\b")
+    found = [
+        pattern.match(path.name)
+        for folder in ("raw", "trips", "work")
+        for path in (root / folder).glob("*_tripdata_*")
+    ]
+    return {(match[1], date.fromisoformat(f"{match[2]}-01")) for match in found if match}

@@ -1,0 +1,372 @@
+"""The chain, from a published file to merged trips. Read it downward."""
+
+import functools
+import logging
+import sys
+import time
+from collections.abc import Callable, Iterable
+from datetime import date, datetime, timezone
+from pathlib import Path
+from typing import Any, TypeVar
+
+import luigi
+import luigi.tools.range
+from dateutil.relativedelta import relativedelta
+from luigi.parameter import ParameterException
+from luigi.util import requires
+
+from luigi_tasks import config, runner, source, storage, warehouse
+from luigi_tasks.catalog import TAXI_TYPES
+from luigi_tasks.config import MonthParameter, TaxiTypeParameter
+from luigi_tasks.errors import TaxiError
+from luigi_tasks.progress import Progress
+from luigi_tasks.warehouse import Load
+
+logger = logging.getLogger("luigi-interface.tasks")
+
+_Run = TypeVar("_Run", bound=Callable[..., None])
+
+
+def in_turn(run: _Run) -> _Run:
+    """Run a task while no other run is at work on its month, unless that one has done it."""
+
+    @functools.wraps(run)
+    def run_in_turn(task: "MonthTask") -> None:
+        with warehouse.turn(task.taxi_type, task.month):
+            if not task.complete():
+                run(task)
+
+    return run_in_turn  # type: ignore[return-value]
+
+
+class MonthTask:
+    """What the tasks of a month share. Their settings are checked before anything runs."""
+
+    month = MonthParameter(description="month in the published file's name, such as 2024-01")
+    taxi_type = TaxiTypeParameter(default="yellow", description="TLC service")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        TAXI_TYPES[self.taxi_type].check_month(self.month)
+        config.check(self.taxi_type, self.month)
+
+    @property
+    def label(self) -> str:
+        return f"{self.taxi_type} {self.month:%Y-%m}"
+
+    @property
+    def files(self) -> storage.MonthFiles:
+        return storage.MonthFiles(self.taxi_type, self.month)
+
+    @property
+    def merged(self) -> warehouse.MergedTarget:
+        return warehouse.MergedTarget(self.taxi_type, self.month)
+
+    def on_failure(self, exception: BaseException) -> str:
+        """What Luigi shows of a failure: a mistake's one line, a bug's traceback."""
+        if isinstance(exception, TaxiError):
+            return str(exception)
+        return str(super().on_failure(exception))  # type: ignore[misc]
+
+
+class FileTask(MonthTask):
+    """A task that makes files. They go when the month is merged, and the merge stands for them."""
+
+    def complete(self) -> bool:
+        if super().complete():  # type: ignore[misc]
+            return True
+        return config.cleanup().enabled and self.merged.exists()
+
+
+class PublishedTarget(luigi.Target):
+    """A month's file at its source."""
+
+    def __init__(self, taxi_type: str, month: date) -> None:
+        self.taxi_type, self.month = taxi_type, month
+
+    def __str__(self) -> str:
+        return _url(self.taxi_type, self.month)
+
+    def exists(self) -> bool:
+        """Whether it is published.
+
+        :raises TaxiError: neither this month nor any of some others is: the URL is wrong. The
+            TLC answers 403 to both.
+        """
+        if _is_published(self.taxi_type, self.month):
+            return True
+        _check_source(self.taxi_type, self.month)
+        return False
+
+
+class RawTarget(luigi.LocalTarget):
+    """A fetched file with the record of its edition."""
+
+    def exists(self) -> bool:
+        return source.read_edition(Path(self.path)) is not None
+
+
+class TripsTarget(luigi.LocalTarget):
+    """A canonical file with the record of its load."""
+
+    def __init__(self, files: storage.MonthFiles) -> None:
+        super().__init__(str(files.trips))
+        self.files = files
+
+    def exists(self) -> bool:
+        return self.files.read_load() is not None
+
+
+class TaxiPublished(MonthTask, luigi.ExternalTask):
+    """A month's file, for the TLC to publish."""
+
+    def output(self) -> PublishedTarget:
+        return PublishedTarget(self.taxi_type, self.month)
+
+
+@requires(TaxiPublished)
+class TaxiDownload(FileTask, luigi.Task):
+    """Fetch a month's file, with a record of its edition."""
+
+    def output(self) -> RawTarget:
+        return RawTarget(str(self.files.raw))
+
+    @in_turn
+    def run(self) -> None:
+        settings = config.source()
+        with Progress(self, f"fetching {self.label}", "B") as progress:
+            edition = source.fetch(
+                _url(self.taxi_type, self.month),
+                self.files.raw,
+                timeout=settings.timeout,
+                retries=settings.retries,
+                report=progress,
+            )
+        logger.info("%s: fetched %d bytes", self.label, edition.bytes)
+
+
+@requires(TaxiDownload)
+class TaxiTransform(FileTask, luigi.Task):
+    """Bring a file of whatever era to the catalog's columns and types."""
+
+    priority = 1
+
+    def output(self) -> TripsTarget:
+        return TripsTarget(self.files)
+
+    @in_turn
+    def run(self) -> None:
+        files, began = self.files, time.monotonic()
+        started_at = datetime.now(timezone.utc).isoformat()
+        edition = source.read_edition(files.raw)
+        if edition is None:
+            raise TaxiError(f"{files.raw} is gone; run again")
+        with files.work_folder() as work:
+            report = runner.run(self._command(work), work)
+            load = Load(
+                url=edition.url,
+                etag=edition.etag,
+                last_modified=edition.last_modified,
+                bytes=edition.bytes,
+                sha256=edition.sha256,
+                rows_read=report["rows_read"],
+                rows_rejected=report["rows_rejected"],
+                rows_staged=report["rows_written"],
+                unknown_columns=report["unknown_columns"],
+                download_seconds=edition.seconds,
+                transform_seconds=time.monotonic() - began,
+                started_at=started_at,
+            )
+            files.keep(work, load)
+        self._tell(load)
+
+    def _command(self, work: Path) -> list[str | Path]:
+        return [
+            sys.executable,
+            "-m",
+            "luigi_tasks.transform",
+            self.files.raw,
+            f"--taxi-type={self.taxi_type}",
+            f"--trips={work / self.files.trips.name}",
+            f"--rejects={work / self.files.rejects.name}",
+            f"--max-reject-ratio={config.transform().max_reject_ratio}",
+        ]
+
+    def _tell(self, load: Load) -> None:
+        logger.info("%s: read %d rows, rejected %d", self.label, load.rows_read, load.rows_rejected)
+        if load.rows_rejected:
+            logger.warning("%s: the rejects are in %s", self.label, self.files.rejects)
+        if load.unknown_columns:
+            unknown = ", ".join(load.unknown_columns)
+            logger.warning("%s: columns that aren't loaded: %s", self.label, unknown)
+
+
+@requires(TaxiTransform)
+class TaxiStageLoad(MonthTask, luigi.Task):
+    """Copy a month's trips into its staging table."""
+
+    priority = 2
+    resources = {"warehouse": 1}
+
+    def output(self) -> warehouse.StagedTarget:
+        return warehouse.StagedTarget(self.taxi_type, self.month)
+
+    def complete(self) -> bool:
+        """A merged month is staged no more: then the merge stands for it."""
+        return self.output().exists() or self.merged.exists()
+
+    @in_turn
+    def run(self) -> None:
+        load = self.files.read_load()
+        if load is None:
+            raise TaxiError(f"{self.files.trips} is gone; run again")
+        with Progress(self, f"copying {self.label}", " rows") as progress:
+            warehouse.stage(self.taxi_type, self.month, self.files.trips, load, progress)
+        logger.info("%s: staged %d rows", self.label, load.rows_staged)
+
+
+@requires(TaxiStageLoad)
+class TaxiMerge(MonthTask, luigi.Task):
+    """Merge a staged month into the trips table, each trip once, and clean up after it."""
+
+    priority = 3
+    resources = {"warehouse": 1}
+
+    def output(self) -> warehouse.MergedTarget:
+        return self.merged
+
+    @in_turn
+    def run(self) -> None:
+        merged = warehouse.merge(self.taxi_type, self.month)
+        told = (
+            f"inserted {merged.rows_inserted} rows, {merged.rows_present} were there, "
+            f"{merged.rows_duplicate} duplicates, {merged.rows_stray} strays"
+        )
+        if merged.rows_removed:
+            told += f", removed {merged.rows_removed} of an earlier edition"
+        logger.info("%s: %s", self.label, told)
+        if self.set_status_message:
+            self.set_status_message(told)
+        if config.cleanup().enabled:
+            self.files.remove()
+
+    @classmethod
+    def bulk_complete(cls, parameter_tuples: Iterable[date]) -> list[date]:
+        """Those of the months that are merged, by one query."""
+        months = list(parameter_tuples)
+        if not months:
+            return []
+        merged = warehouse.merged_months(cls(months[0]).taxi_type, months)
+        return [month for month in months if month in merged]
+
+
+class TaxiReset(MonthTask, luigi.Task):
+    """Take a month out of the warehouse, so that the next run loads it again."""
+
+    resources = {"warehouse": 1}
+
+    def complete(self) -> bool:
+        return not warehouse.holds_month(self.taxi_type, self.month)
+
+    @in_turn
+    def run(self) -> None:
+        removed = warehouse.reset(self.taxi_type, self.month)
+        logger.info("%s: removed %d rows", self.label, removed)
+        if config.cleanup().enabled:
+            self.files.remove()
+
+
+class RangeMonthly(luigi.tools.range.RangeMonthly):
+    """Complete a task for every month of a range.
+
+    Luigi's own clips a range that was asked for to its last 13 months and 50 tasks, and checks
+    month by month. This one never clips, and asks once for all months where the task can tell.
+    """
+
+    start = MonthParameter(description="first month")
+    stop = MonthParameter(
+        default=None, description="first month that is not included; see also months-forward"
+    )
+    months_forward = luigi.IntParameter(
+        description="where to end without stop, in months from the present one"
+    )
+    task_limit = luigi.IntParameter(default=12_000, description="at most so many months in a run")
+    param_name = luigi.OptionalParameter(
+        default=None, positional=False, description="the task's month parameter, if not its first"
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.stop and self.start > self.stop:
+            raise TaxiError(f"start {self.start:%Y-%m} is after stop {self.stop:%Y-%m}")
+        try:
+            self._instantiate_task_cls(self.start)  # has its settings checked
+        except ParameterException as error:
+            raise TaxiError(f"--of-params: {error}") from None
+
+    def requires(self) -> list[luigi.Task]:
+        """The months that are missing, last one first: the worker takes them from the end."""
+        return list(reversed(super().requires()))
+
+    def moving_start(self, now: datetime) -> datetime:
+        return self.parameter_to_datetime(self.start)
+
+    def moving_stop(self, now: datetime) -> datetime:
+        return self.parameter_to_datetime(self.stop) if self.stop else super().moving_stop(now)
+
+    def missing_datetimes(self, finite_datetimes: list[datetime]) -> list[datetime]:
+        task = functools.partial(self.of, **self.of_params)
+        months = list(map(self.datetime_to_parameter, finite_datetimes))
+        try:
+            complete = set(self.of.bulk_complete.__func__(task, months))
+        except NotImplementedError:
+            return list(super().missing_datetimes(finite_datetimes))
+        return [d for d in finite_datetimes if self.datetime_to_parameter(d) not in complete]
+
+    def run(self) -> None:
+        remove_left_over()
+
+
+@RangeMonthly.event_handler(luigi.Event.DEPENDENCY_PRESENT)
+def clean_up_after_killed_run(_: RangeMonthly) -> None:
+    """A run with nothing to do still removes what one that was killed has left."""
+    remove_left_over()
+
+
+@TaxiMerge.event_handler(luigi.Event.DEPENDENCY_PRESENT)
+def clean_up_after_killed_merge(task: TaxiMerge) -> None:
+    if (task.taxi_type, task.month) in storage.left_over():
+        remove_left_over()
+
+
+def remove_left_over() -> None:
+    """Remove files of merged months, unless they are to be kept or another run is at work."""
+    if not config.cleanup().enabled:
+        return
+    for taxi_type, month in sorted(storage.left_over()):
+        with warehouse.turn(taxi_type, month, wait=False) as held:
+            if held and warehouse.merged_months(taxi_type, [month]):
+                storage.MonthFiles(taxi_type, month).remove()
+
+
+def _url(taxi_type: str, month: date) -> str:
+    return config.source().render("url", taxi_type=taxi_type, month=month)
+
+
+def _is_published(taxi_type: str, month: date) -> bool:
+    settings = config.source()
+    url = _url(taxi_type, month)
+    return source.is_published(url, timeout=settings.timeout, retries=settings.retries)
+
+
+def _check_source(taxi_type: str, month: date) -> None:
+    """Raise a TaxiError unless one of the months around, or a well-known one, is published."""
+    first = TAXI_TYPES[taxi_type].reads_from
+    others = [month + relativedelta(months=distance) for distance in (-1, -2, -3, -6, -12, 1, 12)]
+    others += [first, date(2019, 1, 1), date(2023, 1, 1)]
+    candidates = [other for other in others if first <= other]
+    if not any(_is_published(taxi_type, other) for other in candidates):
+        raise TaxiError(
+            f"nothing is published at {source._shown(_url(taxi_type, month))}, nor for "
+            f"{', '.join(f'{other:%Y-%m}' for other in candidates)}: is [source] url right?"
+        )

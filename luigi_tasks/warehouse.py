@@ -1,0 +1,626 @@
+"""The only module that talks to PostgreSQL.
+
+What is sent to it stands in ``sql/``. A file is a Jinja2 template: names go through the filter
+``identifier`` and values through ``value``, both of which quote as psycopg2 does.
+"""
+
+import json
+import logging
+import os
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
+from datetime import date, datetime, timezone
+from functools import lru_cache
+from importlib.metadata import version
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+import psycopg2.errors
+import psycopg2.extras
+from dateutil.relativedelta import relativedelta
+from jinja2 import Environment, PackageLoader, StrictUndefined, pass_context
+from luigi.contrib.postgres import PostgresTarget
+from psycopg2.extensions import connection, cursor, parse_dsn
+from psycopg2.sql import Identifier
+
+from luigi_tasks import config, embedded
+from luigi_tasks.catalog import TAXI_TYPES, TaxiType, common_columns
+from luigi_tasks.errors import TaxiError
+
+logger = logging.getLogger("luigi-interface.warehouse")
+
+#: MERGE came with PostgreSQL 15.
+OLDEST_SERVER = 150000
+#: The first key of our advisory locks: "taxi" in ASCII. The second one is WRITER or a month's.
+ADVISORY_LOCKS = 0x74617869
+WRITER = 0
+#: Seconds between two tries for a lock; a sleep, unlike a wait in the server, can be interrupted.
+LOCK_INTERVAL = 0.5
+#: Rows of a batch that is encoded and sent at once.
+COPY_ROWS = 65_536
+
+Table = tuple[str, str]
+
+
+@dataclass
+class Load:
+    """What is known of a load before the merge: the edition, the counts, the durations in seconds.
+
+    It comes with the canonical file, and then as the comment of the staging table.
+    """
+
+    url: str
+    etag: str | None
+    last_modified: str | None
+    bytes: int
+    sha256: str
+    rows_read: int
+    rows_rejected: int
+    rows_staged: int
+    unknown_columns: list[str]
+    download_seconds: float
+    transform_seconds: float
+    started_at: str
+    stage_seconds: float = 0.0
+
+
+@dataclass
+class Merged:
+    """What a merge did; ``rows_staged`` is the sum of duplicate, present and inserted."""
+
+    rows_staged: int = 0
+    rows_duplicate: int = 0
+    rows_present: int = 0
+    rows_inserted: int = 0
+    rows_removed: int = 0
+    rows_stray: int = 0
+    pickup_months: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+class TableTarget(PostgresTarget):
+    """A marker together with the table work that it promises.
+
+    Unlike Luigi's, it uses the process's one connection, and can be touched again.
+    """
+
+    def __init__(self, table: Table, update_id: str) -> None:
+        super().__init__("", "", "", "", ".".join(table), update_id)  # connect() knows the rest
+
+    def connect(self) -> connection:
+        return _session()
+
+    def create_marker_table(self) -> None:
+        with _transaction(self.update_id) as cursor:
+            _create_missing_tables(cursor)
+
+    def touch(self, connection: connection | None = None) -> None:
+        """Set the marker, in the caller's transaction where there is one."""
+        if connection is None:
+            with _transaction(self.update_id) as cursor:
+                _create_missing_tables(cursor)
+                _set_marker(cursor, self.update_id, self.table)
+        else:
+            _set_marker(connection.cursor(), self.update_id, self.table)
+
+
+class StagedTarget(TableTarget):
+    """A month that stands in its staging table, whole."""
+
+    def __init__(self, taxi_type: str, month: date) -> None:
+        super().__init__(config.staging_table(taxi_type, month), _staged_id(taxi_type, month))
+        self.taxi_type, self.month = taxi_type, month
+
+    def exists(self, connection: connection | None = None) -> bool:
+        return _staged_load(self.taxi_type, self.month) is not None
+
+
+class MergedTarget(TableTarget):
+    """A month whose trips are in the trips table, and still there."""
+
+    def __init__(self, taxi_type: str, month: date) -> None:
+        super().__init__(config.trips_table(taxi_type), _merged_id(taxi_type, month))
+        self.taxi_type, self.month = taxi_type, month
+
+    def exists(self, connection: connection | None = None) -> bool:
+        return bool(merged_months(self.taxi_type, [self.month]))
+
+
+def merged_months(taxi_type: str, months: list[date]) -> set[date]:
+    """Tell with one query which of the months are merged and still there."""
+    rows = _ask(
+        f"merged months of {taxi_type}",
+        "merged_months.sql",
+        months=months,
+        taxi_type=taxi_type,
+        trips=config.trips_table(taxi_type),
+        update_id_prefix=f"TaxiMerge {taxi_type} ",
+    )
+    return {month for (month,) in rows}
+
+
+@contextmanager
+def turn(taxi_type: str, month: date, *, wait: bool = True) -> Iterator[bool]:
+    """Hold a month against other runs, on this machine or another.
+
+    Yields whether it is held; that is always so with ``wait``.
+    """
+    name = f"{taxi_type} {month:%Y-%m}"
+    key = f"hashtext('{name}')"
+    with _labelled_cursor(name) as cursor:
+        held = _lock(cursor, "pg_try_advisory_lock", key, name, wait=wait)
+    try:
+        yield held
+    finally:
+        # a connection that broke has given its locks back
+        with suppress(psycopg2.Error, TaxiError), _labelled_cursor(name) as cursor:
+            held and cursor.execute(f"SELECT pg_advisory_unlock({ADVISORY_LOCKS}, {key})")
+
+
+def stage(
+    taxi_type: str,
+    month: date,
+    trips_file: Path,
+    load: Load,
+    report: Callable[[int, int], None] = lambda done, total: None,
+) -> None:
+    """Fill the month's staging table from a canonical parquet file, and set its marker.
+
+    :param report: is called with the rows sent so far, and all of them.
+    :raises TaxiError: the file doesn't have the rows that ``load`` says.
+    """
+    began = time.monotonic()
+    kind, table = TAXI_TYPES[taxi_type], config.staging_table(taxi_type, month)
+    names = {"staging": table, "columns": kind.columns, "filename": kind.filename(month)}
+    with _transaction(f"TaxiStageLoad {taxi_type} {month:%Y-%m}") as cursor:
+        _create_missing_tables(cursor)
+        _execute(cursor, "create_staging.sql", **names)
+        rows = _copy(cursor, _render(cursor, "copy_staging.sql", **names), trips_file, report)
+        if rows != load.rows_staged:
+            raise TaxiError(
+                f"{trips_file} has {rows} rows and should have {load.rows_staged}; "
+                "remove it and run again"
+            )
+        load.stage_seconds = time.monotonic() - began
+        _execute(cursor, "describe_staging.sql", staging=table, load=json.dumps(asdict(load)))
+        _set_marker(cursor, _staged_id(taxi_type, month), ".".join(table))
+
+
+def merge(taxi_type: str, month: date) -> Merged:
+    """Put a staged month's trips into the trips table, each once, and write the ledger.
+
+    Trips, ledger, markers and the end of the staging table are one transaction. Another edition
+    of the month that was there before is replaced.
+
+    :raises TaxiError: the month isn't staged, or its staging table has lost rows.
+    """
+    began = time.monotonic()
+    kind = TAXI_TYPES[taxi_type]
+    staging, trips = config.staging_table(taxi_type, month), config.trips_table(taxi_type)
+    names = {
+        "staging": staging,
+        "trips": trips,
+        "columns": kind.columns,
+        "filename": kind.filename(month),
+    }
+    with _transaction(f"TaxiMerge {taxi_type} {month:%Y-%m}") as cursor:
+        _create_missing_tables(cursor)
+        load = _staged_load(taxi_type, month)
+        if load is None:
+            raise TaxiError(f"{taxi_type} {month:%Y-%m} isn't staged any more; run again")
+        merged = Merged(rows_staged=load.rows_staged)
+        merged.rows_duplicate = _execute(cursor, "remove_duplicates.sql", **names)
+        rows_by_month = dict(_rows(cursor, "count_months.sql", **names))
+        distinct = sum(rows_by_month.values())
+        if distinct + merged.rows_duplicate != merged.rows_staged:
+            raise TaxiError(f"{'.'.join(staging)} has lost rows; remove it and run again")
+        merged.rows_stray = distinct - rows_by_month.get(month, 0)
+        if merged.rows_stray:
+            _execute(cursor, "set_strays_apart.sql", **names, **_bounds(month))
+        for pickup_month in _last_pickup_months(cursor, taxi_type, month):
+            bounds = _bounds(pickup_month)
+            merged.rows_removed += _execute(cursor, "remove_replaced.sql", **names, **bounds)
+        for pickup_month, rows in rows_by_month.items():
+            _ensure_partition(cursor, kind, pickup_month)
+            source = staging if pickup_month == month else "strays"
+            bounds = _bounds(pickup_month)
+            merged.rows_inserted += _execute(cursor, "merge.sql", source=source, **names, **bounds)
+            [(row_id, pickup)] = _rows(cursor, "find_witness.sql", source=source, **bounds)
+            merged.pickup_months[f"{pickup_month:%Y-%m}"] = {
+                "rows": rows,
+                "unique_row_id": row_id,
+                "pickup_datetime": pickup.isoformat(),
+            }
+        merged.rows_present = distinct - merged.rows_inserted
+        facts = {
+            "taxi_type": taxi_type,
+            "month": month,
+            "trips_table": ".".join(trips),
+            "filename": kind.filename(month),
+            **asdict(load),
+            **asdict(merged),
+            "merge_seconds": time.monotonic() - began,
+            "finished_at": datetime.now(timezone.utc),
+            "package_version": version("luigi-tasks"),
+        }
+        _execute(cursor, "insert_load.sql", load=facts)
+        _execute(cursor, "drop_staging.sql", staging=staging)
+        _withdraw_markers(cursor, _staged_id(taxi_type, month))
+        _set_marker(cursor, _merged_id(taxi_type, month), ".".join(trips))
+    return merged
+
+
+def holds_month(taxi_type: str, month: date) -> bool:
+    """Tell whether a month has trips in its partition, a staging table or a marker."""
+    return bool(
+        _ask(
+            f"TaxiReset {taxi_type} {month:%Y-%m}",
+            "holds_month.sql",
+            trips=config.trips_table(taxi_type),
+            filename=TAXI_TYPES[taxi_type].filename(month),
+            update_ids=[_staged_id(taxi_type, month), _merged_id(taxi_type, month)],
+            **_bounds(month),
+        )
+    )
+
+
+def reset(taxi_type: str, month: date) -> int:
+    """Take a month out: its file's trips, its staging table, its markers. The ledger stays.
+
+    :returns: how many trips were removed.
+    """
+    removed = 0
+    names = {
+        "trips": config.trips_table(taxi_type),
+        "filename": TAXI_TYPES[taxi_type].filename(month),
+    }
+    with _transaction(f"TaxiReset {taxi_type} {month:%Y-%m}") as cursor:
+        _create_missing_tables(cursor)
+        pickup_months = _last_pickup_months(cursor, taxi_type, month)
+        # without a line of the ledger they may be anywhere
+        everywhere = {"start": "-infinity", "stop": "infinity"}
+        for bounds in [_bounds(m) for m in pickup_months] or [everywhere]:
+            removed += _execute(cursor, "remove_month.sql", **names, **bounds)
+        _execute(cursor, "drop_staging.sql", staging=config.staging_table(taxi_type, month))
+        _withdraw_markers(cursor, _staged_id(taxi_type, month), _merged_id(taxi_type, month))
+    return removed
+
+
+def url() -> str:
+    """The URL to connect to, password and all; an embedded server is started for it."""
+    configured = config.warehouse().render("url")
+    if configured == "embedded":
+        return embedded.ensure_running(Path(config.storage().render("root")))
+    return configured
+
+
+# --- tables and markers -----------------------------------------------------------------------
+
+
+def _create_missing_tables(cursor: "_Cursor") -> None:
+    """Create whatever of ledger, markers, tables and view isn't there."""
+    tables = {name: config.trips_table(name) for name in TAXI_TYPES}
+    others = {name: _partition_name(table, "other") for name, table in tables.items()}
+    relations = ["load_history", TableTarget.marker_table, "trips"]
+    relations += [_quoted(cursor, name) for name in (*tables.values(), *others.values())]
+    if _rows(cursor, "missing_tables.sql", relations=relations):
+        for schema in sorted({schema for schema, _ in tables.values()}):
+            if _rows(cursor, "missing_schemas.sql", schema=schema):
+                _execute(cursor, "create_schema.sql", schema=schema)
+        _execute(cursor, "create_ledger.sql")
+        for name, kind in TAXI_TYPES.items():
+            _execute(
+                cursor,
+                "create_trips.sql",
+                trips=tables[name],
+                other=others[name],
+                columns=kind.columns,
+                comment=kind.comment,
+            )
+        comments = {column.name: column.comment for column in common_columns()}
+        _execute(cursor, "create_trips_view.sql", tables=tables.items(), comments=comments)
+    for name, kind in TAXI_TYPES.items():
+        expected = ["unique_row_id", "filename", *(column.name for column in kind.columns)]
+        missing = _rows(cursor, "missing_columns.sql", trips=tables[name], names=expected)
+        if missing:
+            raise TaxiError(
+                f"table {'.'.join(tables[name])} is there but isn't one of ours: it isn't "
+                f"partitioned, or lacks {missing[0][0]}; name another in [trips] table"
+            )
+
+
+def _ensure_partition(cursor: "_Cursor", kind: TaxiType, month: date) -> None:
+    """Create a month's partition, unless it's there or the month belongs to the default one."""
+    if not kind.first_month <= month <= datetime.now(timezone.utc).date():
+        return
+    trips = config.trips_table(kind.name)
+    partition = _partition_name(trips, f"{month:%Y_%m}")
+    state = _rows(cursor, "partition_state.sql", trips=trips, partition=partition)
+    if not state:
+        _execute(
+            cursor,
+            "create_partition.sql",
+            trips=trips,
+            other=_partition_name(trips, "other"),
+            partition=partition,
+            comment=f"Trips of {kind.name} taxis with a pickup in {month:%Y-%m}",
+            **_bounds(month),
+        )
+    elif not state[0][0]:
+        raise TaxiError(
+            f"table {'.'.join(partition)} is there but isn't a partition of {'.'.join(trips)}; "
+            "attach it, or rename it"
+        )
+
+
+def _partition_name(table: Table, suffix: str) -> Table:
+    return table[0], f"{table[1]}_{suffix}"
+
+
+def _bounds(month: date) -> dict[str, Any]:
+    """The first moments of a month and of the next one."""
+    if month.year == datetime.max.year and month.month == 12:
+        return {"start": month, "stop": "infinity"}
+    return {"start": month, "stop": month + relativedelta(months=1)}
+
+
+def _staged_id(taxi_type: str, month: date) -> str:
+    return f"TaxiStageLoad {taxi_type} {month:%Y-%m}"
+
+
+def _merged_id(taxi_type: str, month: date) -> str:
+    return f"TaxiMerge {taxi_type} {month:%Y-%m}"
+
+
+def _set_marker(cursor: cursor, update_id: str, target_table: str) -> None:
+    _execute(cursor, "set_marker.sql", update_id=update_id, target_table=target_table)
+
+
+def _withdraw_markers(cursor: cursor, *update_ids: str) -> None:
+    _execute(cursor, "withdraw_markers.sql", update_ids=list(update_ids))
+
+
+def _staged_load(taxi_type: str, month: date) -> Load | None:
+    """The load that stands in the month's staging table, if its marker is there and it's whole."""
+    for description, has_rows in _ask(
+        f"TaxiStageLoad {taxi_type} {month:%Y-%m}",
+        "staged_load.sql",
+        staging=config.staging_table(taxi_type, month),
+        update_id=_staged_id(taxi_type, month),
+    ):
+        load = Load(**json.loads(description))
+        if has_rows or not load.rows_staged:
+            return load
+    return None
+
+
+def _last_pickup_months(cursor: "_Cursor", taxi_type: str, month: date) -> list[date]:
+    """The months of pickup that a month was last merged into, by the ledger."""
+    trips = config.trips_table(taxi_type)
+    rows = _rows(cursor, "last_load.sql", taxi_type=taxi_type, month=month, trips=trips)
+    return [date.fromisoformat(f"{m}-01") for (months,) in rows for m in months]
+
+
+# --- copying ----------------------------------------------------------------------------------
+
+
+def _copy(
+    cursor: "_Cursor", statement: str, trips_file: Path, report: Callable[[int, int], None]
+) -> int:
+    """Send a parquet file's rows by COPY, encoded batch by batch.
+
+    :returns: the number of rows that the server took.
+    """
+    import pyarrow.parquet as pq
+    from pgpq import ArrowToPostgresBinaryEncoder
+
+    def encoded(file: pq.ParquetFile) -> Iterator[bytes]:
+        encoder = ArrowToPostgresBinaryEncoder(file.schema_arrow)
+        sent = 0
+        yield encoder.write_header()
+        for batch in file.iter_batches(COPY_ROWS):
+            yield encoder.write_batch(batch)
+            sent += batch.num_rows
+            report(sent, file.metadata.num_rows)
+        yield encoder.finish()
+
+    with pq.ParquetFile(trips_file) as file:
+        cursor.copy_expert(statement, _Chunks(encoded(file)), 1 << 20)
+    return int(cursor.rowcount)
+
+
+class _Chunks:
+    """Chunks of bytes as the file that ``copy_expert`` reads."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks = chunks
+        self._rest = memoryview(b"")
+
+    def read(self, size: int) -> bytes:
+        while not self._rest:
+            chunk = next(self._chunks, None)
+            if chunk is None:
+                return b""
+            self._rest = memoryview(chunk)
+        taken, self._rest = self._rest[:size], self._rest[size:]
+        return bytes(taken)
+
+
+# --- sessions, transactions, locks ------------------------------------------------------------
+
+_sessions: dict[tuple[int, str], connection] = {}
+
+
+class _Cursor(cursor):
+    """A cursor whose statements begin with what they are for, for ``pg_stat_activity``."""
+
+    label = ""
+
+    def execute(self, query: Any, vars: Any = None) -> None:
+        super().execute(f"/* {self.label} */\n{query}", vars)
+
+    def copy_expert(self, sql: Any, file: Any, size: int = 8192) -> None:
+        super().copy_expert(f"/* {self.label} */\n{sql}", file, size)
+
+
+def _session() -> connection:
+    """This process's connection. A forked one gets its own, for two can't share a socket."""
+    key = (os.getpid(), f"{config.warehouse().url} {config.storage().root}")
+    if key not in _sessions or _sessions[key].closed:
+        _sessions[key] = _connect(url())
+    return _sessions[key]
+
+
+def _connect(address: str) -> connection:
+    shown = _without_password(address)
+    try:
+        session = psycopg2.connect(
+            address,
+            application_name=f"luigi_tasks {os.getpid()} on {socket.gethostname()}"[:63],
+            client_encoding="UTF8",
+            connect_timeout=10,
+        )
+    except psycopg2.OperationalError as error:
+        reason = " ".join(str(error).split())
+        raise TaxiError(f"the warehouse at {shown} can't be reached: {reason}") from None
+    _check_version(session.server_version, shown)
+    session.autocommit = True
+    return session
+
+
+def _without_password(address: str) -> str:
+    try:
+        parts = parse_dsn(address)
+    except psycopg2.ProgrammingError:
+        # libpq's own message quotes from the URL, the password perhaps
+        raise TaxiError(
+            "[warehouse] url can't be read; it must be like postgresql://user@host:5432/database, "
+            "with %xx for special characters (%%xx in luigi.cfg)"
+        ) from None
+    user, host = parts.get("user", ""), parts.get("host", "localhost")
+    return f"{user}@{host}:{parts.get('port', 5432)}/{parts.get('dbname', '')}"
+
+
+def _check_version(server_version: int, shown: str) -> None:
+    if server_version < OLDEST_SERVER:
+        raise TaxiError(
+            f"the warehouse at {shown} is PostgreSQL {server_version // 10000}; "
+            f"{OLDEST_SERVER // 10000} or later is needed"
+        )
+
+
+@contextmanager
+def _labelled_cursor(label: str) -> Iterator[_Cursor]:
+    with _plain_errors(), _session().cursor(cursor_factory=_Cursor) as cursor:
+        cursor.label = label
+        yield cursor
+
+
+def _ask(label: str, file: str, **names: Any) -> list[tuple[Any, ...]]:
+    """The rows of a query; none if a table that it asks isn't there."""
+    with _labelled_cursor(label) as cursor:
+        try:
+            return _rows(cursor, file, **names)
+        except (psycopg2.errors.UndefinedTable, psycopg2.errors.InvalidSchemaName):
+            return []
+
+
+@contextmanager
+def _transaction(label: str) -> Iterator[_Cursor]:
+    """A cursor in a transaction that is alone in writing to this warehouse."""
+    with _labelled_cursor(label) as cursor:
+        session = cursor.connection
+        session.autocommit = False
+        try:
+            _lock(cursor, "pg_try_advisory_xact_lock", str(WRITER), "the warehouse")
+            yield cursor
+            session.commit()
+        finally:
+            if not session.closed:
+                session.rollback()
+                session.autocommit = True
+
+
+def _lock(cursor: _Cursor, function: str, key: str, what: str, *, wait: bool = True) -> bool:
+    """Try for an advisory lock until it is had."""
+    for attempt in count():
+        cursor.execute(f"SELECT {function}({ADVISORY_LOCKS}, {key})")
+        if cursor.fetchone()[0]:
+            return True
+        if not wait:
+            return False
+        if not attempt:
+            logger.info("another run is at work on %s; waiting for it", what)
+        time.sleep(LOCK_INTERVAL)
+    raise AssertionError
+
+
+@contextmanager
+def _plain_errors() -> Iterator[None]:
+    """Turn what a person can mend into one line; the rest stays psycopg2's exception."""
+    try:
+        yield
+    except psycopg2.errors.InsufficientPrivilege as error:
+        raise TaxiError(
+            f"the warehouse refuses: {_first_line(error)}; the role in [warehouse] url needs "
+            "CREATE on the schema of [trips] table, and must own the tables that are there"
+        ) from None
+    except (psycopg2.errors.ReadOnlySqlTransaction, psycopg2.OperationalError) as error:
+        raise TaxiError(f"the warehouse refuses: {_first_line(error)}") from None
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+# --- SQL files --------------------------------------------------------------------------------
+
+
+def _execute(cursor: cursor, file: str, **names: Any) -> int:
+    """Run a file, and return how many rows its last statement changed."""
+    cursor.execute(_render(cursor, file, **names))
+    return int(cursor.rowcount)
+
+
+def _rows(cursor: cursor, file: str, **names: Any) -> list[tuple[Any, ...]]:
+    cursor.execute(_render(cursor, file, **names))
+    return list(cursor.fetchall())
+
+
+def _render(cursor: cursor, file: str, **names: Any) -> str:
+    marker_table = TableTarget.marker_table
+    return _sql_files().get_template(file).render(names, cursor=cursor, marker_table=marker_table)
+
+
+@lru_cache
+def _sql_files() -> Environment:
+    files = Environment(
+        loader=PackageLoader("luigi_tasks", "sql"),
+        undefined=StrictUndefined,
+        autoescape=False,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    files.filters["identifier"] = _identifier
+    files.filters["value"] = _value
+    return files
+
+
+@pass_context
+def _identifier(context: Any, name: str | Table) -> str:
+    return _quoted(context["cursor"], name)
+
+
+def _quoted(cursor: cursor, name: str | Table) -> str:
+    parts = (name,) if isinstance(name, str) else name
+    return str(Identifier(*parts).as_string(cursor))
+
+
+@pass_context
+def _value(context: Any, value: Any) -> str:
+    literal = psycopg2.extras.Json(value) if isinstance(value, dict) else value
+    return str(context["cursor"].mogrify("%s", (literal,)).decode())

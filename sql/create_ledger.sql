@@ -1,0 +1,79 @@
+-- The ledger, one row for each finished load, and Luigi's table of markers.
+CREATE TABLE IF NOT EXISTS load_history (
+    load_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    taxi_type text NOT NULL,
+    month date NOT NULL,
+    trips_table text NOT NULL,
+    filename text NOT NULL,
+    url text NOT NULL,
+    etag text,
+    last_modified timestamp with time zone,
+    bytes bigint NOT NULL,
+    sha256 text NOT NULL,
+    rows_read bigint NOT NULL,
+    rows_rejected bigint NOT NULL,
+    rows_staged bigint NOT NULL,
+    rows_duplicate bigint NOT NULL,
+    rows_present bigint NOT NULL,
+    rows_inserted bigint NOT NULL,
+    rows_removed bigint NOT NULL,
+    rows_stray bigint NOT NULL,
+    pickup_months jsonb NOT NULL,
+    unknown_columns text [] NOT NULL,
+    download_seconds double precision NOT NULL,
+    transform_seconds double precision NOT NULL,
+    stage_seconds double precision NOT NULL,
+    merge_seconds double precision NOT NULL,
+    started_at timestamp with time zone NOT NULL,
+    finished_at timestamp with time zone NOT NULL,
+    package_version text NOT NULL,
+    CONSTRAINT load_history_read_adds_up
+    CHECK (rows_read = rows_rejected + rows_staged),
+    CONSTRAINT load_history_staged_adds_up
+    CHECK (rows_staged = rows_duplicate + rows_present + rows_inserted)
+);
+
+CREATE INDEX IF NOT EXISTS load_history_month
+ON load_history (taxi_type, month, load_id);
+
+COMMENT ON TABLE load_history IS 'One row for each finished load of a month';
+COMMENT ON COLUMN load_history.load_id IS 'Rises with each load';
+COMMENT ON COLUMN load_history.taxi_type IS 'TLC service: yellow or green';
+COMMENT ON COLUMN load_history.month IS 'First day of the month in the file''s name';
+COMMENT ON COLUMN load_history.trips_table IS 'Table that the month was merged into';
+COMMENT ON COLUMN load_history.filename IS 'Value of column filename of its trips';
+COMMENT ON COLUMN load_history.url IS 'Where the file was fetched';
+COMMENT ON COLUMN load_history.etag IS 'Edition: the server''s ETag, if it gave one';
+COMMENT ON COLUMN load_history.last_modified IS 'Edition: when it was published';
+COMMENT ON COLUMN load_history.bytes IS 'Edition: size of the file';
+COMMENT ON COLUMN load_history.sha256 IS 'Edition: digest of the file, in hexadecimal';
+COMMENT ON COLUMN load_history.rows_read IS 'Rows of the file: rejected + staged';
+COMMENT ON COLUMN load_history.rows_rejected IS 'Rows that could not be read, set aside';
+COMMENT ON COLUMN load_history.rows_staged IS 'Rows staged: duplicate + present + inserted';
+COMMENT ON COLUMN load_history.rows_duplicate IS 'Rows equal in every column to another';
+COMMENT ON COLUMN load_history.rows_present IS 'Rows that were in the table already';
+COMMENT ON COLUMN load_history.rows_inserted IS 'Rows that this load put into the table';
+COMMENT ON COLUMN load_history.rows_removed IS 'Rows of an earlier edition, taken out';
+COMMENT ON COLUMN load_history.rows_stray IS 'Rows with a pickup outside the month';
+COMMENT ON COLUMN load_history.pickup_months
+IS 'For each month of pickup: how many rows, and one by which they can be found again';
+COMMENT ON COLUMN load_history.unknown_columns
+IS 'Columns of the file that were not read';
+COMMENT ON COLUMN load_history.download_seconds IS 'Duration of TaxiDownload';
+COMMENT ON COLUMN load_history.transform_seconds IS 'Duration of TaxiTransform';
+COMMENT ON COLUMN load_history.stage_seconds IS 'Duration of TaxiStageLoad';
+COMMENT ON COLUMN load_history.merge_seconds IS 'Duration of TaxiMerge up to this row';
+COMMENT ON COLUMN load_history.started_at IS 'When the transform began';
+COMMENT ON COLUMN load_history.finished_at IS 'When the merge was done, before its commit';
+COMMENT ON COLUMN load_history.package_version IS 'Version of luigi_tasks';
+
+CREATE TABLE IF NOT EXISTS {{ marker_table | identifier }} (
+    update_id text PRIMARY KEY,
+    target_table text,
+    inserted timestamp DEFAULT now()
+);
+
+COMMENT ON TABLE {{ marker_table | identifier }} IS 'Markers: the table work that is done';
+COMMENT ON COLUMN {{ marker_table | identifier }}.update_id IS 'Task, taxi type and month';
+COMMENT ON COLUMN {{ marker_table | identifier }}.target_table IS 'Table that was written';
+COMMENT ON COLUMN {{ marker_table | identifier }}.inserted IS 'When it was committed';

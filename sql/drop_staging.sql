@@ -1,0 +1,2 @@
+-- The end of a month's staging table.
+DROP TABLE IF EXISTS {{ staging | identifier }};

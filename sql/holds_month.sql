@@ -1,0 +1,16 @@
+-- Whether anything of a month is left.
+SELECT TRUE AS is_there
+WHERE
+    EXISTS (
+        SELECT
+        FROM {{ marker_table | identifier }}
+        WHERE update_id = ANY({{ update_ids | value }}::text [])
+    )
+    OR EXISTS (
+        SELECT
+        FROM {{ trips | identifier }}
+        WHERE
+            filename = {{ filename | value }}
+            AND pickup_datetime >= {{ start | value }}
+            AND pickup_datetime < {{ stop | value }}
+    );

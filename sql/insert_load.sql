@@ -1,0 +1,11 @@
+-- One line of the ledger.
+INSERT INTO load_history (
+    {% for name in load %}
+    {{ name | identifier }}{{ "," if not loop.last }}
+    {% endfor %}
+)
+VALUES (
+    {% for name in load %}
+    {{ load[name] | value }}{{ "," if not loop.last }}
+    {% endfor %}
+);

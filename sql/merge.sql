@@ -1,0 +1,30 @@
+-- Staged trips of one month of pickup into the trips table, each once. The month's bounds are
+-- constants, so that PostgreSQL reads this month's partition and no other.
+MERGE INTO {{ trips | identifier }} AS trip
+USING (
+    SELECT *
+    FROM {{ source | identifier }}
+    WHERE
+        pickup_datetime >= {{ start | value }}
+        AND pickup_datetime < {{ stop | value }}
+) AS staged
+ON
+    trip.unique_row_id = staged.unique_row_id
+    AND trip.pickup_datetime = staged.pickup_datetime
+    AND trip.pickup_datetime >= {{ start | value }}
+    AND trip.pickup_datetime < {{ stop | value }}
+WHEN NOT MATCHED THEN
+    INSERT (
+        unique_row_id,
+        filename,
+        {% for column in columns %}
+        {{ column.name | identifier }}{{ "," if not loop.last }}
+        {% endfor %}
+    )
+    VALUES (
+        staged.unique_row_id,
+        staged.filename,
+        {% for column in columns %}
+        staged.{{ column.name | identifier }}{{ "," if not loop.last }}
+        {% endfor %}
+    );

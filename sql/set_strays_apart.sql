@@ -1,0 +1,7 @@
+-- The rows whose pickup lies outside the month: a handful, to be merged month by month.
+CREATE TEMPORARY TABLE strays ON COMMIT DROP AS
+SELECT *
+FROM {{ staging | identifier }}
+WHERE pickup_datetime < {{ start | value }} OR pickup_datetime >= {{ stop | value }};
+
+ANALYZE strays;

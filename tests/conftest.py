@@ -1,0 +1,254 @@
+"""Servers, databases and runs for the tests.
+
+Every test that needs PostgreSQL runs on each server that is here: the embedded one, and a system's
+PostgreSQL of version 15 or later. A test that can't run for want of a tool or of the real files is
+skipped with the reason; LUIGI_TASKS_NO_SKIPS=1 makes that a failure.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+import pytest
+
+from luigi_tasks import embedded
+
+ROOT = Path(__file__).parent.parent
+
+
+def skip(reason: str) -> Any:
+    if os.environ.get("LUIGI_TASKS_NO_SKIPS"):
+        pytest.fail(f"may not be skipped here: {reason}")
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real TLC files: $LUIGI_TASKS_SHARED_DATA, or beside the checkout."""
+    folder = Path(os.environ.get("LUIGI_TASKS_SHARED_DATA", ROOT.parent / "shared" / "data"))
+    if not (folder / "MANIFEST.tsv").is_file():
+        skip(f"the real TLC files aren't at {folder}; LUIGI_TASKS_SHARED_DATA names their folder")
+    return folder
+
+
+# --- servers ------------------------------------------------------------------------------------
+
+
+@dataclass
+class Server:
+    """A running PostgreSQL that a superuser without password reaches by a Unix socket."""
+
+    socket: Path
+
+    def url(self, database: str, user: str = "postgres") -> str:
+        return f"postgresql://{user}@/{database}?host={self.socket}"
+
+    def execute(self, statement: str) -> None:
+        session = psycopg2.connect(self.url("postgres"))
+        session.autocommit = True
+        try:
+            session.cursor().execute(statement)
+        finally:
+            session.close()
+
+
+def _embedded_server(folder: Path) -> Iterator[Server]:
+    url = embedded.ensure_running(folder)
+    yield Server(Path(url.partition("host=")[2]))
+
+
+def _system_binaries() -> Path | None:
+    """The newest system PostgreSQL that is 15 or later."""
+    found = [*Path("/usr/lib/postgresql").glob("*/bin/initdb"), Path(shutil.which("initdb") or "/")]
+    for initdb in sorted(found, key=lambda p: p.parent.parent.name, reverse=True):
+        if initdb.is_file():
+            printed = subprocess.run([initdb, "--version"], capture_output=True, text=True)
+            if int(printed.stdout.split()[2].split(".")[0]) >= 15:
+                return initdb.parent
+    return None
+
+
+def _system_server(folder: Path) -> Iterator[Server]:
+    binaries = _system_binaries()
+    if not binaries:
+        skip("no system PostgreSQL of version 15 or later is installed")
+        return
+    # PostgreSQL doesn't run as root
+    user = {"user": "postgres"} if os.geteuid() == 0 else {}
+    if user:
+        shutil.chown(folder, "postgres")
+    cluster = folder / "cluster"
+
+    def run(*command: str | Path) -> None:
+        subprocess.run(
+            [binaries / command[0], *command[1:]], check=True, stdout=subprocess.DEVNULL, **user
+        )
+
+    run("initdb", "-D", cluster, "-U", "postgres", "--auth=trust", "--encoding=utf8", "--no-sync")
+    options = f"-c listen_addresses='' -c unix_socket_directories={folder} -c fsync=off"
+    run("pg_ctl", "-D", cluster, "-w", "-l", folder / "log", "-o", options, "start")
+    try:
+        yield Server(folder)
+    finally:
+        run("pg_ctl", "-D", cluster, "-w", "-m", "immediate", "stop")
+
+
+@pytest.fixture(scope="session", params=["embedded", "system"])
+def server(request: pytest.FixtureRequest) -> Iterator[Server]:
+    """A server for the whole session; tests get databases of their own on it."""
+    # not pytest's folder: a socket's path is short, and the server's user must get to it
+    with tempfile.TemporaryDirectory(prefix="pg-") as folder:
+        Path(folder).chmod(0o755)
+        start = {"embedded": _embedded_server, "system": _system_server}[request.param]
+        yield from start(Path(folder))
+
+
+_databases = 0
+
+
+@pytest.fixture
+def new_database(server: Server) -> Iterator[Callable[[], str]]:
+    """Makes empty databases, by URL, which are gone after the test."""
+    names = []
+
+    def make() -> str:
+        global _databases
+        _databases += 1
+        names.append(f"test_{_databases}")
+        server.execute(f"CREATE DATABASE {names[-1]}")
+        return server.url(names[-1])
+
+    yield make
+    for name in names:
+        server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@dataclass
+class Database:
+    """An empty database and questions to it."""
+
+    url: str
+
+    def query(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
+        """Run a statement, commit, and return its rows."""
+        session = psycopg2.connect(self.url)
+        try:
+            with session, session.cursor() as cursor:
+                cursor.execute(statement, values or None)
+                return list(cursor.fetchall()) if cursor.description else []
+        finally:
+            session.close()
+
+    def value(self, statement: str, *values: Any) -> Any:
+        return self.query(statement, *values)[0][0]
+
+    def trips(self, table: str = "green_trips") -> list[tuple[Any, ...]]:
+        """A table, row by row in a fixed order."""
+        return self.query(f"SELECT * FROM {table} ORDER BY unique_row_id, filename")
+
+    def ledger(self, *columns: str) -> list[tuple[Any, ...]]:
+        return self.query(f"SELECT {', '.join(columns)} FROM load_history ORDER BY load_id")
+
+    def contents(self) -> dict[str, Any]:
+        """Every relation and every row but times: what an undisturbed run would leave as well."""
+        relations = self.query(
+            "SELECT relname, relkind FROM pg_class WHERE relnamespace = 'public'::regnamespace "
+            "AND relkind IN ('r', 'p', 'v') ORDER BY relname"
+        )
+        checksums = {
+            table: self.query(
+                f"SELECT count(*), md5(string_agg(t::text, E'\\n' ORDER BY t::text)) FROM {table} t"
+            )
+            for table, kind in relations
+            if kind == "r" and table not in ("load_history", "table_updates")
+        }
+        return {
+            "relations": relations,
+            "trips": checksums,
+            "markers": self.query("SELECT update_id FROM table_updates ORDER BY update_id"),
+            "ledger": self.query(
+                "SELECT taxi_type, month, filename, bytes, sha256, rows_read, rows_rejected, "
+                "rows_staged, rows_duplicate, rows_present, rows_inserted, rows_removed, "
+                "rows_stray, ARRAY(SELECT jsonb_object_keys(pickup_months)) AS pickup_months "
+                "FROM load_history ORDER BY taxi_type, month, load_id"
+            ),
+        }
+
+
+@pytest.fixture
+def database(new_database: Callable[[], str]) -> Database:
+    return Database(new_database())
+
+
+# --- runs ---------------------------------------------------------------------------------------
+
+
+@dataclass
+class Run:
+    """What a finished command printed and returned."""
+
+    code: int
+    output: str
+    seconds: float
+
+
+@dataclass
+class Luigi:
+    """The real ``luigi`` command, in a folder of its own."""
+
+    folder: Path
+    settings: dict[str, str] = field(default_factory=dict)
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def command(self, task: str, *flags: str) -> list[str]:
+        binary = Path(sys.executable).with_name("luigi")
+        settings = [word for flag, value in self.settings.items() for word in (flag, value)]
+        return [str(binary), "--module", "luigi_tasks", task, *flags, *settings]
+
+    def start(self, task: str, *flags: str) -> "subprocess.Popen[str]":
+        return subprocess.Popen(
+            self.command(task, *flags),
+            cwd=self.folder,
+            env={**os.environ, **self.environment},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def __call__(self, task: str, *flags: str, timeout: float = 300) -> Run:
+        began = time.monotonic()
+        process = self.start(task, *flags)
+        output, _ = process.communicate(timeout=timeout)
+        return Run(process.returncode, output, time.monotonic() - began)
+
+    def merge_range(self, taxi_type: str, start: str, stop: str, *flags: str) -> Run:
+        """The main job: ``RangeMonthly --of TaxiMerge``."""
+        return self("RangeMonthly", *self.range_flags(taxi_type, start, stop), *flags)
+
+    @staticmethod
+    def range_flags(taxi_type: str, start: str, stop: str) -> list[str]:
+        of_params = json.dumps({"taxi_type": taxi_type})
+        return ["--of=TaxiMerge", f"--of-params={of_params}", f"--start={start}", f"--stop={stop}"]
+
+
+@pytest.fixture
+def luigi_command(tmp_path: Path, database: Database) -> Luigi:
+    """The command with an empty database and an empty storage folder."""
+    folder = tmp_path / "run"
+    folder.mkdir()
+    return Luigi(folder, {"--warehouse-url": database.url})
+
+
+def folder_url(folder: Path) -> str:
+    """The template for ``[source] url`` of months in a folder."""
+    return f"file://{folder}/{{{{ taxi_type }}}}_tripdata_{{{{ month }}}}.parquet"
