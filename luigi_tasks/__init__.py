@@ -12,19 +12,21 @@
 ``luigi --module luigi_tasks`` offers these. Settings are in ``luigi.cfg``.
 """
 
-import logging
+import sys
+from typing import TYPE_CHECKING, Any
 
-from luigi_tasks.config import use_packaged_defaults
-from luigi_tasks.errors import OneLine, TaxiError
-from luigi_tasks.tasks import (
-    RangeMonthly,
-    TaxiDownload,
-    TaxiMerge,
-    TaxiPublished,
-    TaxiReset,
-    TaxiStageLoad,
-    TaxiTransform,
-)
+from luigi_tasks.errors import TaxiError
+
+if TYPE_CHECKING:
+    from luigi_tasks.tasks import (
+        RangeMonthly,
+        TaxiDownload,
+        TaxiMerge,
+        TaxiPublished,
+        TaxiReset,
+        TaxiStageLoad,
+        TaxiTransform,
+    )
 
 __all__ = [
     "RangeMonthly",
@@ -37,5 +39,18 @@ __all__ = [
     "TaxiTransform",
 ]
 
-use_packaged_defaults()
-logging.getLogger("luigi-interface").addFilter(OneLine())
+
+def __getattr__(name: str) -> Any:
+    """Load the tasks when one is asked for.
+
+    The transform runs without Luigi, whose import would take longer than a small month does.
+    """
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from luigi_tasks import tasks
+
+    return getattr(tasks, name)
+
+
+if "luigi" in sys.modules:  # so that --module luigi_tasks registers them
+    from luigi_tasks import tasks  # noqa: F401

@@ -31,7 +31,7 @@ class MonthParameter(luigi.MonthParameter):
 
     def parse(self, s: str) -> date:
         try:
-            return super().parse(s)
+            return date.fromisoformat(f"{s}-01")
         except ValueError:
             raise TaxiError(
                 f"month {s!r}: must be a year and a month between 01 and 12, such as 2024-01"
@@ -77,7 +77,7 @@ class _Templated:
                     known = ", ".join(sorted({*names, *siblings}))
                     raise TaxiError(f"{where}: {name!r} is not known here; known are {known}")
                 values[name] = self._render(name, names, [*within, key])
-            return _compiled(text).render(values)
+            return str(_compiled(text).render(values))
         except TemplateError as error:
             raise TaxiError(f"{where}: {error.message}") from None
 
@@ -160,7 +160,9 @@ def check(taxi_type: str, month: date) -> None:
         try:
             section()
         except (ValueError, ParameterException) as error:
-            raise TaxiError(f"[{section.__name__}] {error.__cause__ or error}") from None
+            key = re.search(r"value of '(\w+)'", str(error))
+            where = f"[{section.__name__}] {key[1]}:" if key else f"[{section.__name__}]"
+            raise TaxiError(f"{where} {error.__cause__ or error}") from None
     scheme = urlsplit(source().render("url", taxi_type=taxi_type, month=month)).scheme
     if scheme not in ("http", "https", "file"):
         raise TaxiError(f"[source] url: begins with {scheme!r}; must be http, https or file")

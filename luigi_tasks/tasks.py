@@ -19,6 +19,7 @@ from luigi_tasks import config, runner, source, storage, warehouse
 from luigi_tasks.catalog import TAXI_TYPES
 from luigi_tasks.config import MonthParameter, TaxiTypeParameter
 from luigi_tasks.errors import TaxiError
+from luigi_tasks.log import OneLine
 from luigi_tasks.progress import Progress
 from luigi_tasks.warehouse import Load
 
@@ -26,12 +27,15 @@ logger = logging.getLogger("luigi-interface.tasks")
 
 _Run = TypeVar("_Run", bound=Callable[..., None])
 
+config.use_packaged_defaults()
+logging.getLogger("luigi-interface").addFilter(OneLine())
+
 
 def in_turn(run: _Run) -> _Run:
     """Run a task while no other run is at work on its month, unless that one has done it."""
 
     @functools.wraps(run)
-    def run_in_turn(task: "MonthTask") -> None:
+    def run_in_turn(task: Any) -> None:
         with warehouse.turn(task.taxi_type, task.month):
             if not task.complete():
                 run(task)
@@ -284,14 +288,15 @@ class RangeMonthly(luigi.tools.range.RangeMonthly):
     """
 
     start = MonthParameter(description="first month")
-    stop = MonthParameter(
-        default=None, description="first month that is not included; see also months-forward"
+    stop: Any = MonthParameter(
+        default=None,  # type: ignore[arg-type]
+        description="first month that isn't included; without it, months-forward tells",
     )
     months_forward = luigi.IntParameter(
         description="where to end without stop, in months from the present one"
     )
     task_limit = luigi.IntParameter(default=12_000, description="at most so many months in a run")
-    param_name = luigi.OptionalParameter(
+    param_name: Any = luigi.OptionalParameter(
         default=None, positional=False, description="the task's month parameter, if not its first"
     )
 
@@ -308,17 +313,18 @@ class RangeMonthly(luigi.tools.range.RangeMonthly):
         """The months that are missing, last one first: the worker takes them from the end."""
         return list(reversed(super().requires()))
 
-    def moving_start(self, now: datetime) -> datetime:
+    def moving_start(self, now: datetime) -> Any:
         return self.parameter_to_datetime(self.start)
 
-    def moving_stop(self, now: datetime) -> datetime:
+    def moving_stop(self, now: datetime) -> Any:
         return self.parameter_to_datetime(self.stop) if self.stop else super().moving_stop(now)
 
     def missing_datetimes(self, finite_datetimes: list[datetime]) -> list[datetime]:
-        task = functools.partial(self.of, **self.of_params)
+        of: Any = self.of
+        task = functools.partial(of, **self.of_params)
         months = list(map(self.datetime_to_parameter, finite_datetimes))
         try:
-            complete = set(self.of.bulk_complete.__func__(task, months))
+            complete = set(of.bulk_complete.__func__(task, months))
         except NotImplementedError:
             return list(super().missing_datetimes(finite_datetimes))
         return [d for d in finite_datetimes if self.datetime_to_parameter(d) not in complete]
@@ -367,6 +373,6 @@ def _check_source(taxi_type: str, month: date) -> None:
     candidates = [other for other in others if first <= other]
     if not any(_is_published(taxi_type, other) for other in candidates):
         raise TaxiError(
-            f"nothing is published at {source._shown(_url(taxi_type, month))}, nor for "
+            f"nothing is published at {source.shown(_url(taxi_type, month))}, nor for "
             f"{', '.join(f'{other:%Y-%m}' for other in candidates)}: is [source] url right?"
         )

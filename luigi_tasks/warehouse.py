@@ -158,7 +158,8 @@ def turn(taxi_type: str, month: date, *, wait: bool = True) -> Iterator[bool]:
     finally:
         # a connection that broke has given its locks back
         with suppress(psycopg2.Error, TaxiError), _labelled_cursor(name) as cursor:
-            held and cursor.execute(f"SELECT pg_advisory_unlock({ADVISORY_LOCKS}, {key})")
+            if held:
+                cursor.execute(f"SELECT pg_advisory_unlock({ADVISORY_LOCKS}, {key})")
 
 
 def stage(
@@ -549,7 +550,7 @@ def _lock(cursor: _Cursor, function: str, key: str, what: str, *, wait: bool = T
     """Try for an advisory lock until it is had."""
     for attempt in count():
         cursor.execute(f"SELECT {function}({ADVISORY_LOCKS}, {key})")
-        if cursor.fetchone()[0]:
+        if cursor.fetchall() == [(True,)]:
             return True
         if not wait:
             return False

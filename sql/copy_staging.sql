@@ -3,4 +3,4 @@ COPY {{ staging | identifier }} (
     {% for column in columns %}
     {{ column.name | identifier }}{{ "," if not loop.last }}
     {% endfor %}
-) FROM STDIN WITH (FORMAT BINARY);
+) FROM STDIN WITH (FORMAT BINARY); -- noqa: PRS

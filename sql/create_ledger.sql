@@ -19,7 +19,7 @@ CREATE TABLE IF NOT EXISTS load_history (
     rows_removed bigint NOT NULL,
     rows_stray bigint NOT NULL,
     pickup_months jsonb NOT NULL,
-    unknown_columns text [] NOT NULL,
+    unknown_columns text[] NOT NULL,
     download_seconds double precision NOT NULL,
     transform_seconds double precision NOT NULL,
     stage_seconds double precision NOT NULL,

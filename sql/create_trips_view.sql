@@ -1,16 +1,14 @@
 -- All trips of all taxi types, by the columns they share.
 CREATE OR REPLACE VIEW trips AS
 {% for taxi_type, table in tables %}
+{{ "UNION ALL" if not loop.first }}
 SELECT
     {{ taxi_type | value }}::text AS taxi_type,
     unique_row_id,
     filename,
-    {% for column in comments %}
-    {{ column | identifier }}{{ "," if not loop.last }}
-    {% endfor %}
-FROM {{ table | identifier }}
-{{ "UNION ALL" if not loop.last }}
-{% endfor %};
+    {{ comments | map("identifier") | join(",\n    ") }}
+FROM {{ table | identifier }}{{ ";" if loop.last }}
+{% endfor %}
 
 COMMENT ON VIEW trips IS 'Trips of all taxi types, by the columns they share';
 COMMENT ON COLUMN trips.taxi_type IS 'TLC service: yellow or green';

@@ -4,7 +4,7 @@ WHERE
     EXISTS (
         SELECT
         FROM {{ marker_table | identifier }}
-        WHERE update_id = ANY({{ update_ids | value }}::text [])
+        WHERE update_id = ANY({{ update_ids | value }}::text[])
     )
     OR EXISTS (
         SELECT

@@ -8,11 +8,11 @@ USING (
         pickup_datetime >= {{ start | value }}
         AND pickup_datetime < {{ stop | value }}
 ) AS staged
-ON
-    trip.unique_row_id = staged.unique_row_id
-    AND trip.pickup_datetime = staged.pickup_datetime
-    AND trip.pickup_datetime >= {{ start | value }}
-    AND trip.pickup_datetime < {{ stop | value }}
+    ON
+        trip.unique_row_id = staged.unique_row_id
+        AND trip.pickup_datetime = staged.pickup_datetime
+        AND trip.pickup_datetime >= {{ start | value }}
+        AND trip.pickup_datetime < {{ stop | value }}
 WHEN NOT MATCHED THEN
     INSERT (
         unique_row_id,

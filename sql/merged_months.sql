@@ -2,10 +2,10 @@
 -- each month of pickup tells. A lookup by primary key each, whatever the size of the table:
 -- LIMIT keeps the planner from joining instead, which would read every partition.
 SELECT asked.month
-FROM unnest({{ months | value }}::date []) AS asked (month)
+FROM unnest({{ months | value }}::date[]) AS asked (month)
 INNER JOIN {{ marker_table | identifier }} AS marker
     ON marker.update_id = {{ update_id_prefix | value }} || to_char(asked.month, 'YYYY-MM')
-CROSS JOIN LATERAL (
+INNER JOIN LATERAL (
     SELECT load_history.pickup_months
     FROM load_history
     WHERE
@@ -14,7 +14,7 @@ CROSS JOIN LATERAL (
         AND load_history.trips_table = {{ trips | join('.') | value }}
     ORDER BY load_history.load_id DESC
     LIMIT 1
-) AS last_load
+) AS last_load ON TRUE
 WHERE NOT EXISTS (
     SELECT
     FROM jsonb_each(last_load.pickup_months) AS merged (pickup_month, facts)

@@ -1,7 +1,7 @@
 -- What the marker of a staging table promises, and whether the table has rows.
 SELECT
-    obj_description({{ staging | identifier | value }}::regclass, 'pg_class') AS load,
-    EXISTS (
+    obj_description({{ staging | identifier | value }}::regclass, 'pg_class') AS description,
+    EXISTS(
         SELECT
         FROM {{ staging | identifier }}
     ) AS has_rows

@@ -17,9 +17,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import luigi.configuration
 import psycopg2
 import pytest
+from months import Months, close_sessions
 
+import luigi_tasks  # noqa: F401  (its defaults are in place before a test changes them)
 from luigi_tasks import embedded
 
 ROOT = Path(__file__).parent.parent
@@ -252,3 +255,28 @@ def luigi_command(tmp_path: Path, database: Database) -> Luigi:
 def folder_url(folder: Path) -> str:
     """The template for ``[source] url`` of months in a folder."""
     return f"file://{folder}/{{{{ taxi_type }}}}_tripdata_{{{{ month }}}}.parquet"
+
+
+# --- settings and months in this process --------------------------------------------------------
+
+
+@pytest.fixture
+def settings() -> Iterator[Callable[[str, str, str], None]]:
+    """Sets a value of Luigi's configuration, by section and key, for one test."""
+    configuration = luigi.configuration.get_config()
+    before = {name: dict(configuration.items(name, raw=True)) for name in configuration.sections()}
+    yield configuration.set
+    for name in configuration.sections():
+        configuration.remove_section(name)
+    configuration.read_dict(before)
+
+
+@pytest.fixture
+def months(
+    database: Database, settings: Callable[[str, str, str], None], tmp_path: Path
+) -> Iterator[Months]:
+    """Stages and merges rows by this process's connection to an empty database."""
+    settings("warehouse", "url", database.url)
+    settings("storage", "root", str(tmp_path / "data"))
+    yield Months(database, tmp_path)
+    close_sessions()

@@ -89,6 +89,18 @@ def ranges(mirror: Mirror) -> list[str | None]:
     return [request.headers.get("Range") for request in mirror.asked("GET")]
 
 
+def die_before_the_end(url: str, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fetch all bytes and stop before they are looked at."""
+
+    def die(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(source, "_verify", die)
+        with pytest.raises(KeyboardInterrupt):
+            fetch(url, path)
+
+
 def start(*command: str | Path) -> subprocess.Popen[str]:
     project = str(Path(source.__file__).parents[1])
     return subprocess.Popen(
@@ -184,13 +196,15 @@ def test_a_file_of_unknown_length_is_fetched(mirror: Mirror, path: Path) -> None
     assert {total for _, total in calls} == {None}
 
 
-def test_a_file_compressed_on_the_way_is_unpacked(
-    mirror: Mirror, published: Path, path: Path
+def test_a_file_compressed_on_the_way_is_unpacked_and_never_resumed(
+    mirror: Mirror, published: Path, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     published.write_bytes(gzip.compress(CONTENT))
-    mirror.faults = [Header("Content-Encoding", "gzip")]
+    mirror.faults = [Header("Content-Encoding", "gzip"), Header("Content-Encoding", "gzip")]
+    die_before_the_end(mirror.url(NAME), path, monkeypatch)
     assert fetch(mirror.url(NAME), path).bytes == SIZE
     assert path.read_bytes() == CONTENT
+    assert ranges(mirror) == [None, None]
 
 
 def test_nothing_appears_under_the_name_while_it_is_fetched(mirror: Mirror, path: Path) -> None:
@@ -311,14 +325,7 @@ def test_a_weak_etag_does_not_guard_a_resume(
     mirror: Mirror, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mirror.faults = [Header("ETag", 'W/"1"'), Header("ETag", 'W/"1"')]
-
-    def die(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patched:
-        patched.setattr(source, "_verify", die)
-        with pytest.raises(KeyboardInterrupt):
-            fetch(mirror.url(NAME), path)
+    die_before_the_end(mirror.url(NAME), path, monkeypatch)
     assert fetch(mirror.url(NAME), path).etag == 'W/"1"'
     assert mirror.requests[1].headers["If-Range"].endswith(" GMT")
     assert [request.status for request in mirror.requests] == [200, 206]
@@ -329,6 +336,13 @@ def test_a_stalled_transfer_resumes(mirror: Mirror, path: Path) -> None:
     fetch(mirror.url(NAME), path, timeout=0.3)
     assert path.read_bytes() == CONTENT
     assert ranges(mirror) == [None, "bytes=100000-"]
+
+
+def test_an_answer_shorter_than_asked_for_is_continued(mirror: Mirror, path: Path) -> None:
+    mirror.faults = [Cut(after=100_000), Header("Content-Length", "1000")]
+    fetch(mirror.url(NAME), path)
+    assert path.read_bytes() == CONTENT
+    assert ranges(mirror) == [None, "bytes=100000-", "bytes=101000-"]
 
 
 def test_a_server_without_ranges_is_asked_from_the_beginning(mirror: Mirror, path: Path) -> None:
@@ -407,13 +421,7 @@ def test_the_mirror_of_the_command_line_cuts_every_transfer(published: Path, pat
 def test_a_part_that_lacks_nothing_is_not_fetched_again(
     mirror: Mirror, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def die(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patched:
-        patched.setattr(source, "_verify", die)
-        with pytest.raises(KeyboardInterrupt):
-            fetch(mirror.url(NAME), path)
+    die_before_the_end(mirror.url(NAME), path, monkeypatch)
     assert path.with_name(NAME + ".part").stat().st_size == SIZE
     fetch(mirror.url(NAME), path)
     assert path.read_bytes() == CONTENT
@@ -765,14 +773,14 @@ def test_a_server_that_never_answers_is_one_clear_line(nobody: socket.socket) ->
         is_published(f"http://127.0.0.1:{nobody.getsockname()[1]}/", timeout=0.1, retries=1)
 
 
+@pytest.mark.parametrize("proxy", ["http://me:secret@127.0.0.1:{port}", "http://me:secret@[x"])
 def test_the_url_of_a_proxy_is_shown_without_its_password(
-    nobody: socket.socket, monkeypatch: pytest.MonkeyPatch
+    proxy: str, nobody: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for proxy in (f"http://me:secret@127.0.0.1:{nobody.getsockname()[1]}", "http://me:secret@[x"):
-        monkeypatch.setenv("http_proxy", proxy)
-        with pytest.raises(TaxiError, match="proxy") as caught:
-            is_published("http://nowhere.invalid/file", retries=0)
-        assert "secret" not in str(caught.value)
+    monkeypatch.setenv("http_proxy", proxy.replace("{port}", str(nobody.getsockname()[1])))
+    with pytest.raises(TaxiError) as caught:
+        is_published("http://nowhere.invalid/file", retries=0)
+    assert "secret" not in str(caught.value)
 
 
 def test_an_unreachable_host_is_not_tried_again_for_a_while(
@@ -861,8 +869,18 @@ def test_a_full_disk_is_an_error_with_its_path(mirror: Mirror, path: Path) -> No
 
 
 def test_importing_it_loads_neither_requests_nor_pyarrow() -> None:
-    script = "import sys, luigi_tasks.source; print(*sys.modules)"
-    with start("-c", script) as fresh:
+    # The rest of the package is stood in for: what it imports is its own affair.
+    script = f"""
+        import sys
+        import types
+
+        sys.modules["luigi_tasks"] = types.ModuleType("luigi_tasks")
+        sys.modules["luigi_tasks"].__path__ = [{str(Path(source.__file__).parent)!r}]
+        sys.modules["luigi_tasks.errors"] = types.SimpleNamespace(TaxiError=Exception)
+        import luigi_tasks.source
+        print(*sys.modules)
+    """
+    with start("-c", textwrap.dedent(script)) as fresh:
         out, _ = fresh.communicate(timeout=60)
     assert "luigi_tasks.source" in out.split()
     assert not {"requests", "urllib3", "pyarrow"} & {*out.split()}

@@ -1,0 +1,48 @@
+"""How mistakes are shown."""
+
+import logging
+import re
+
+from luigi.parameter import ParameterException
+
+from luigi_tasks.errors import TaxiError
+
+
+class OneLine(logging.Filter):
+    """Show a mistake as its one line, where Luigi would print a traceback.
+
+    A mistake is a TaxiError, or a parameter that Luigi misses or doesn't know. With log
+    level DEBUG the traceback stays.
+    """
+
+    #: What Luigi says of an error that ends it, a wrong value in a flag for one.
+    _UNCAUGHT = "Uncaught exception in luigi"
+    #: A traceback that Luigi has made part of a message, and the TaxiError it ends with.
+    _TRACEBACK = re.compile(
+        r"Traceback \(most recent call last\):.*^luigi_tasks\.errors\.TaxiError: (.*)",
+        re.DOTALL | re.MULTILINE,
+    )
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if logging.getLogger(record.name).isEnabledFor(logging.DEBUG):
+            return True
+        error = _mistake(record.exc_info[1]) if record.exc_info else None
+        if error:
+            happened = record.getMessage()
+            record.msg = str(error) if happened == self._UNCAUGHT else f"{happened}: {error}"
+            record.args = record.exc_info = None
+        elif "Traceback" in str(record.msg):
+            found = self._TRACEBACK.search(record.getMessage())
+            if found:
+                record.msg = record.getMessage()[: found.start()].strip() + " " + found[1].strip()
+                record.args = None
+        return True
+
+
+def _mistake(error: BaseException | None) -> Exception | None:
+    """The mistake that an exception is, or comes from."""
+    while error is not None:
+        if isinstance(error, (TaxiError, ParameterException)):
+            return error
+        error = error.__cause__ or error.__context__
+    return None

@@ -1,0 +1,33 @@
+"""What sqlfluff fills into the files of ``sql/``: the filters, and an example of every name."""
+
+from luigi_tasks.catalog import GREEN, TAXI_TYPES, common_columns
+
+
+def _identifier(name):
+    return name if isinstance(name, str) else ".".join(name)
+
+
+def _value(value):
+    if isinstance(value, list):
+        return f"ARRAY[{', '.join(map(_value, value))}]"
+    return "'" + str(value).replace("'", "''") + "'"
+
+
+SQLFLUFF_JINJA_FILTERS = {"identifier": _identifier, "value": _value}
+
+columns = GREEN.columns
+comments = {column.name: column.comment for column in common_columns()}
+tables = [(name, ("public", f"{name}_trips")) for name in TAXI_TYPES]
+trips = ("public", "green_trips")
+other = ("public", "green_trips_other")
+partition = ("public", "green_trips_2024_01")
+staging = source = ("public", "green_trips_staging_2024_01")
+marker_table = "table_updates"
+schema = "taxi"
+start, stop, month = "2024-01-01", "2024-02-01", "2024-01-01"
+months = [month]
+taxi_type = "green"
+filename = "green_tripdata_2024-01.parquet"
+update_id = target_table = comment = update_id_prefix = "text"
+update_ids = names = relations = ["text"]
+load = {"taxi_type": "green", "rows_read": 1}

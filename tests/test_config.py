@@ -1,0 +1,362 @@
+"""The settings: their defaults, their templates, and what is refused."""
+
+import inspect
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from configparser import RawConfigParser
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import luigi
+import pytest
+from conftest import ROOT
+from luigi.cmdline_parser import CmdlineParser
+
+from luigi_tasks import config, storage
+from luigi_tasks.errors import TaxiError
+
+JANUARY = date(2024, 1, 1)
+
+Set = Callable[[str, str, str], None]
+
+#: Our sections, one class each.
+SECTIONS = {
+    name: kind
+    for name, kind in inspect.getmembers(config, inspect.isclass)
+    if issubclass(kind, luigi.Config) and kind.__module__ == config.__name__
+}
+#: Luigi's, with a task of ours that it reads by its name.
+LUIGIS = {"RangeMonthly", "core", "worker", "resources", "retcode"}
+
+#: Prints every setting as the package sees it, Luigi's own ones included.
+SHOW = """
+import json, luigi_tasks
+from luigi.configuration import get_config
+from luigi_tasks import config
+settings = get_config()
+print(json.dumps({
+    "file": {s: dict(settings.items(s, raw=True)) for s in settings.sections()},
+    "seen": {s: vars(config)[s]().to_str_params() for s in %s},
+}))
+"""
+
+
+def packaged() -> RawConfigParser:
+    parser = RawConfigParser()
+    parser.optionxform = str  # type: ignore[assignment, method-assign]
+    parser.read_string((ROOT / "luigi.cfg").read_text(encoding="utf-8"))
+    return parser
+
+
+def show_settings(folder: Path, **environment: str) -> dict[str, Any]:
+    """Show the settings that a process in this folder has."""
+    printed = subprocess.run(
+        [sys.executable, "-c", SHOW % sorted(SECTIONS)],
+        cwd=folder,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return dict(json.loads(printed.stdout))
+
+
+def refusal() -> str:
+    """What ``check`` says; one line."""
+    with pytest.raises(TaxiError) as refused:
+        config.check("green", JANUARY)
+    assert "\n" not in str(refused.value)
+    return str(refused.value)
+
+
+# the file
+
+
+def test_every_key_is_a_parameter_and_every_parameter_a_key() -> None:
+    parser = packaged()
+    assert set(parser.sections()) == set(SECTIONS) | LUIGIS
+    for name, kind in SECTIONS.items():
+        assert set(parser.options(name)) == {key for key, _ in kind.get_params()}
+
+
+def test_every_key_has_a_comment_above_it() -> None:
+    section, above = "", ""
+    for line in (ROOT / "luigi.cfg").read_text(encoding="utf-8").splitlines():
+        if line.startswith("["):
+            section = line.strip("[]")
+        elif "=" in line and not line.startswith("#") and section in SECTIONS:
+            assert above.startswith("# "), f"[{section}] {line} has no comment"
+        above = line
+
+
+def test_without_a_file_the_settings_are_those_of_the_package(tmp_path: Path) -> None:
+    shown, parser = show_settings(tmp_path), packaged()
+    for name in parser.sections():
+        assert shown["file"][name].items() >= dict(parser.items(name)).items()
+    for name, kind in SECTIONS.items():
+        for key, parameter in kind.get_params():
+            assert parameter.parse(shown["seen"][name][key]) == parameter.parse(
+                parser.get(name, key)
+            )
+
+
+def test_a_file_of_ones_own_needs_only_what_differs(tmp_path: Path) -> None:
+    (tmp_path / "luigi.cfg").write_text("[storage]\nroot = elsewhere\n[core]\nlog_level = DEBUG\n")
+    shown, parser = show_settings(tmp_path), packaged()
+    assert shown["seen"]["storage"] == {"root": "elsewhere"}
+    assert shown["file"]["core"]["log_level"] == "DEBUG"
+    assert shown["file"]["core"]["local_scheduler"] == "true"
+    assert shown["seen"]["source"]["url"] == parser.get("source", "url")
+
+
+def test_a_file_may_be_named_by_the_environment(tmp_path: Path) -> None:
+    file = tmp_path / "mine.cfg"
+    file.write_text("[storage]\nroot = elsewhere\n")
+    shown = show_settings(tmp_path, LUIGI_CONFIG_PATH=str(file))
+    assert shown["seen"]["storage"] == {"root": "elsewhere"}
+    assert shown["seen"]["runner"] == {"kind": "process"}
+
+
+def test_a_flag_beats_the_file_and_the_file_the_default(settings: Set) -> None:
+    settings("storage", "root", "by-file")
+    assert config.storage().root == "by-file"
+    with CmdlineParser.global_instance(["TaxiMerge", "--storage-root", "by-flag"]):
+        assert config.storage().root == "by-flag"
+        assert config.warehouse().url == "embedded"
+    assert config.storage().root == "by-file"
+
+
+def test_every_key_is_a_flag() -> None:
+    parser = packaged()
+    flags = [
+        word
+        for name in SECTIONS
+        for key in parser.options(name)
+        for word in (f"--{name}-{key}".replace("_", "-"), parser.get(name, key))
+    ]
+    with CmdlineParser.global_instance(["TaxiMerge", *flags]):
+        config.check("green", JANUARY)
+
+
+# secrets
+
+
+def test_a_secret_comes_from_the_environment(
+    settings: Set, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TAXI_PASSWORD", "open sesame")
+    settings("warehouse", "url", "postgresql://taxi:${TAXI_PASSWORD}@db/taxi")
+    assert config.warehouse().render("url") == "postgresql://taxi:open sesame@db/taxi"
+
+
+def test_a_variable_that_is_not_set_is_named_in_one_line(settings: Set) -> None:
+    settings("warehouse", "url", "postgresql://taxi:${TAXI_NOWHERE}@db/taxi")
+    assert "TAXI_NOWHERE" in refusal()
+    assert "warehouse" in refusal()
+
+
+def test_a_bare_percent_sign_is_refused_in_one_line(settings: Set) -> None:
+    luigi.configuration.get_config().read_string("[source]\nurl = file:///{% x %}")
+    assert "%" in refusal()
+    assert "source" in refusal()
+
+
+# templates
+
+
+@pytest.mark.parametrize(
+    ("template", "rendered"),
+    [
+        ("file:///{{ taxi_type }}", "file:///green"),
+        ("file:///{{ month }}", "file:///2024-01"),
+        ("file:///{{ month.year }}/{{ month.month }}", "file:///2024/1"),
+        ("file:///{{ '%%02d' | format(month.month) }}", "file:///01"),
+        ("file:///{{ retries }}", "file:///5"),
+        ("file:///{%% if month.year > 2020 %%}new{%% else %%}old{%% endif %%}", "file:///new"),
+        ("file:///plain & simple", "file:///plain & simple"),
+    ],
+)
+def test_a_value_is_a_template(settings: Set, template: str, rendered: str) -> None:
+    settings("source", "url", template)
+    for _ in range(2):
+        assert config.source().render("url", taxi_type="green", month=JANUARY) == rendered
+
+
+def test_a_template_may_use_another_of_its_section(settings: Set) -> None:
+    settings("trips", "table", "taxi.{{ taxi_type }}")
+    settings("trips", "staging_table", "{{ table }}_in_{{ month }}")
+    assert config.staging_table("green", JANUARY) == ("taxi", "green_in_2024_01")
+
+
+def test_a_flag_is_a_template_too() -> None:
+    with CmdlineParser.global_instance(["TaxiMerge", "--source-url", "file:///{{ month }}"]):
+        url = config.source().render("url", taxi_type="green", month=JANUARY)
+    assert url == "file:///2024-01"
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "template", "told"),
+    [
+        ("source", "url", "file:///{{ year }}", "[source] url: 'year' is not known here"),
+        ("storage", "root", "{{ date }}", "[storage] root: 'date' is not known here"),
+        ("warehouse", "url", "{{ x }}", "[warehouse] url: 'x' is not known here"),
+        ("trips", "table", "{{ month }}", "[trips] table: 'month' is not known here"),
+        ("trips", "staging_table", "{{ retries }}", "[trips] staging_table: 'retries' is not kn"),
+        ("source", "url", "file:///{{ url }}", "[source] url: 'url' is not known here"),
+        ("source", "url", "file:///{{ month.day_name }}", "[source] url: "),
+        ("source", "url", "file:///{{ month", "[source] url: "),
+        ("source", "url", "file:///{%% if %%}", "[source] url: "),
+        ("source", "url", "file:///{{ month | monthly }}", "[source] url: "),
+        ("source", "url", "file:///{{ month - 1 }}", "[source] url: "),
+    ],
+)
+def test_a_mistake_in_a_template_is_named(
+    settings: Set, section: str, key: str, template: str, told: str
+) -> None:
+    settings(section, key, template)
+    assert refusal().startswith(told)
+
+
+def test_an_unknown_name_comes_with_the_known_ones(settings: Set) -> None:
+    settings("source", "url", "file:///{{ year }}")
+    assert refusal().endswith("known are month, retries, taxi_type, timeout")
+
+
+def test_values_made_of_each_other_are_refused(settings: Set) -> None:
+    settings("trips", "table", "{{ staging_table }}")
+    settings("trips", "staging_table", "{{ table }}")
+    assert refusal() == "[trips] table: is made of itself, by table -> staging_table -> table"
+
+
+# tables
+
+
+@pytest.mark.parametrize(
+    ("template", "name"),
+    [
+        ("public.{{ taxi_type }}_{{ month }}", ("public", "green_2024_01")),
+        ("{{ taxi_type }}_{{ month }}", ("public", "green_2024_01")),
+        ("My Taxis.{{ taxi_type }}: {{ month }}!", ("My_Taxis", "green__2024_01_")),
+        ('a"b.{{ taxi_type }}; DROP {{ month }}', ("a_b", "green__DROP_2024_01")),
+        ("été.{{ taxi_type }}_{{ month }}", ("_t_", "green_2024_01")),
+    ],
+)
+def test_a_staging_table_is_named_by_an_identifier(
+    settings: Set, template: str, name: tuple[str, str]
+) -> None:
+    settings("trips", "staging_table", template)
+    assert config.staging_table("green", JANUARY) == name
+
+
+@pytest.mark.parametrize("table", ["a.b.{{ taxi_type }}", "", ".{{ taxi_type }}", "public."])
+def test_what_is_no_tables_name_is_refused(settings: Set, table: str) -> None:
+    settings("trips", "table", table)
+    assert refusal().startswith("[trips] table: ")
+
+
+def test_a_name_leaves_room_for_its_partitions(settings: Set) -> None:
+    settings("trips", "table", "{{ taxi_type }}" + "x" * 49)  # with yellow: 55
+    config.check("green", JANUARY)
+    settings("trips", "table", "{{ taxi_type }}" + "x" * 50)
+    assert refusal() == f"[trips] table: 'yellow{50 * 'x'}' is longer than 55 characters"
+
+
+@pytest.mark.parametrize("table", ["public.trips_of_all", "Trips"])
+def test_one_table_for_two_types_is_refused(settings: Set, table: str) -> None:
+    settings("trips", "table", table)
+    assert "must differ by taxi type" in refusal()
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        "public.staging",
+        "{{ taxi_type }}_staging",
+        "staging_{{ month }}",
+        "staging_{{ taxi_type }}_{{ month.month }}",
+        "{{ table }}",
+    ],
+)
+def test_a_staging_table_belongs_to_one_month_of_one_type(settings: Set, table: str) -> None:
+    settings("trips", "staging_table", table)
+    assert "must differ by taxi type and month" in refusal()
+
+
+# wrong values
+
+
+def test_the_defaults_are_not_refused() -> None:
+    for taxi_type in ("green", "yellow"):
+        config.check(taxi_type, JANUARY)
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value", "allowed"),
+    [
+        ("source", "url", "ftp://host/{{ month }}", "http, https or file"),
+        ("source", "url", "/published/{{ month }}.parquet", "http, https or file"),
+        ("source", "url", "", "http, https or file"),
+        ("source", "timeout", "a minute", "[source]"),
+        ("source", "timeout", "0", "above 0"),
+        ("source", "timeout", "-1", "above 0"),
+        ("source", "timeout", "nan", "above 0"),
+        ("source", "retries", "-1", "0 or more"),
+        ("source", "retries", "2.5", "[source]"),
+        ("warehouse", "url", "mysql://host/taxi", "'embedded' or begin with postgresql://"),
+        ("warehouse", "url", "Embedded", "'embedded' or begin with postgresql://"),
+        ("warehouse", "url", "", "'embedded' or begin with postgresql://"),
+        ("transform", "max_reject_ratio", "1.5", "from 0 to 1"),
+        ("transform", "max_reject_ratio", "-0.1", "from 0 to 1"),
+        ("transform", "max_reject_ratio", "nan", "from 0 to 1"),
+        ("transform", "max_reject_ratio", "1 %%", "[transform]"),
+        ("runner", "kind", "cloud", "process"),
+        ("cleanup", "enabled", "perhaps", "[cleanup]"),
+    ],
+)
+def test_a_wrong_value_is_refused_with_what_is_allowed(
+    settings: Set, section: str, key: str, value: str, allowed: str
+) -> None:
+    settings(section, key, value)
+    for _ in range(2):
+        told = refusal()
+        assert told.startswith(f"[{section}]")
+        assert allowed in told
+
+
+@pytest.mark.parametrize("key", ["timeout", "retries", "max_reject_ratio", "enabled"])
+def test_a_value_of_the_wrong_kind_names_its_key(settings: Set, key: str) -> None:
+    section = next(name for name, kind in SECTIONS.items() if key in dict(kind.get_params()))
+    settings(section, key, "nonsense")
+    assert key in refusal()
+    assert "nonsense" in refusal()
+
+
+@pytest.mark.parametrize("url", ["postgres://host/taxi", "postgresql:///taxi", "embedded"])
+def test_a_right_warehouse_is_not_refused(settings: Set, url: str) -> None:
+    settings("warehouse", "url", url)
+    config.check("green", JANUARY)
+
+
+@pytest.mark.parametrize("root", ["data/{{ taxi_type }}", "data/{{ month }}"])
+def test_a_root_that_passes_serves_every_task(settings: Set, root: str) -> None:
+    settings("storage", "root", root)
+    try:
+        config.check("green", JANUARY)
+    except TaxiError:
+        return
+    storage.left_over()
+
+
+@pytest.mark.parametrize("text", ["2024-13", "2024", "Jan 2024", ""])
+def test_what_is_no_month_is_refused(text: str) -> None:
+    with pytest.raises(TaxiError, match=r"must be a year and a month .* such as 2024-01"):
+        config.MonthParameter().parse(text)
+
+
+def test_an_unknown_taxi_type_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(TaxiError, match="taxi type 'blue': must be one of yellow, green"):
+        config.TaxiTypeParameter().normalize("blue")
