@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -115,7 +116,7 @@ def server(request: pytest.FixtureRequest) -> Iterator[Server]:
         yield from start(Path(folder))
 
 
-_databases = 0
+_numbers = count(1)
 
 
 @pytest.fixture
@@ -124,9 +125,7 @@ def new_database(server: Server) -> Iterator[Callable[[], str]]:
     names = []
 
     def make() -> str:
-        global _databases
-        _databases += 1
-        names.append(f"test_{_databases}")
+        names.append(f"test_{next(_numbers)}")
         server.execute(f"CREATE DATABASE {names[-1]}")
         return server.url(names[-1])
 

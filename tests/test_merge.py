@@ -32,7 +32,7 @@ def fares(months: Months, where: str = "TRUE") -> list[float]:
 
 
 def test_a_second_merge_inserts_nothing(months: Months) -> None:
-    rows = trips(50) + [trip("2024-02-01 00:00:01"), trip("2008-12-31 23:00:00")]
+    rows = [*trips(50), trip("2024-02-01 00:00:01"), trip("2008-12-31 23:00:00")]
     first = months.load(rows)
     assert (first.rows_inserted, first.rows_present) == (52, 0)
     stored = months.database.trips()
