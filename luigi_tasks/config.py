@@ -168,7 +168,7 @@ def check(taxi_type: str, month: date) -> None:
         raise TaxiError(f"[source] url: begins with {scheme!r}; must be http, https or file")
     if source().timeout <= 0 or source().retries < 0:
         raise TaxiError("[source] timeout must be above 0, and retries 0 or more")
-    storage().render("root", taxi_type=taxi_type, month=month)
+    storage().render("root")
     url = warehouse().render("url")
     if url != "embedded" and not url.startswith(("postgresql://", "postgres://")):
         raise TaxiError("[warehouse] url: must be 'embedded' or begin with postgresql://")

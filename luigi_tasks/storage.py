@@ -33,7 +33,7 @@ class MonthFiles:
     """The files of one month of one taxi type."""
 
     def __init__(self, taxi_type: str, month: date) -> None:
-        root = Path(config.storage().render("root", taxi_type=taxi_type, month=month)).resolve()
+        root = Path(config.storage().render("root")).resolve()
         name = Path(TAXI_TYPES[taxi_type].filename(month))
         self.raw = root / "raw" / name
         self.trips = root / "trips" / name

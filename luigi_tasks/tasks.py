@@ -153,8 +153,6 @@ class TaxiDownload(FileTask, luigi.Task):
 class TaxiTransform(FileTask, luigi.Task):
     """Bring a file of whatever era to the catalog's columns and types."""
 
-    priority = 1
-
     def output(self) -> TripsTarget:
         return TripsTarget(self.files)
 
@@ -209,8 +207,6 @@ class TaxiTransform(FileTask, luigi.Task):
 class TaxiStageLoad(MonthTask, luigi.Task):
     """Copy a month's trips into its staging table."""
 
-    priority = 2
-    resources = {"warehouse": 1}
 
     def output(self) -> warehouse.StagedTarget:
         return warehouse.StagedTarget(self.taxi_type, self.month)
@@ -233,8 +229,6 @@ class TaxiStageLoad(MonthTask, luigi.Task):
 class TaxiMerge(MonthTask, luigi.Task):
     """Merge a staged month into the trips table, each trip once, and clean up after it."""
 
-    priority = 3
-    resources = {"warehouse": 1}
 
     def output(self) -> warehouse.MergedTarget:
         return self.merged

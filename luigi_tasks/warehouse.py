@@ -484,6 +484,7 @@ def _connect(address: str) -> connection:
             application_name=f"luigi_tasks {os.getpid()} on {socket.gethostname()}"[:63],
             client_encoding="UTF8",
             connect_timeout=10,
+            keepalives_idle=60,  # a firewall may forget a connection that waits for a download
         )
     except psycopg2.OperationalError as error:
         reason = " ".join(str(error).split())

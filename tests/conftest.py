@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import date
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from months import Months, close_sessions
 
 import luigi_tasks  # noqa: F401  (its defaults are in place before a test changes them)
 from luigi_tasks import embedded
+from luigi_tasks.sample import Counts, write_month
 
 ROOT = Path(__file__).parent.parent
 
@@ -279,3 +281,107 @@ def months(
     settings("storage", "root", str(tmp_path / "data"))
     yield Months(database, tmp_path)
     close_sessions()
+
+
+# --- published months and what they make --------------------------------------------------------
+
+
+@dataclass
+class Published:
+    """A folder of made-up months, named as the TLC names them."""
+
+    folder: Path
+    counts: dict[str, Counts] = field(default_factory=dict)
+
+    def write(self, taxi_type: str, month: str, rows: int = 100, **dirt: Any) -> Path:
+        """Publish a month, or another edition of it; ``dirt`` is what ``write_month`` takes."""
+        file = self.folder / f"{taxi_type}_tripdata_{month}.parquet"
+        first_day = date.fromisoformat(f"{month}-01")
+        self.counts[file.name] = write_month(file, taxi_type, first_day, rows=rows, **dirt)
+        return file
+
+    @property
+    def url(self) -> str:
+        return folder_url(self.folder)
+
+
+@pytest.fixture
+def published(tmp_path: Path) -> Published:
+    return Published(tmp_path / "published")
+
+
+@pytest.fixture(scope="session")
+def three_months(tmp_path_factory: pytest.TempPathFactory) -> Published:
+    """Green 2024-01 to 2024-03, with every kind of dirt. Not to be changed."""
+    three_months = Published(tmp_path_factory.mktemp("published"))
+    for month, strays in ("2024-01", 60), ("2024-02", 6), ("2024-03", 0):
+        dirt = {"strays": strays, "duplicates": 5, "reversals": 4, "twins": 3}
+        three_months.write("green", month, rows=600, **dirt)
+    return three_months
+
+
+@dataclass
+class Undisturbed:
+    """What the main job makes of three months when nothing comes in its way."""
+
+    run: Run
+    database: Database
+    contents: dict[str, Any]
+
+
+@pytest.fixture(scope="session")
+def undisturbed(
+    server: Server, three_months: Published, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Undisturbed]:
+    server.execute("CREATE DATABASE undisturbed")
+    database = Database(server.url("undisturbed"))
+    settings = {"--warehouse-url": database.url, "--source-url": three_months.url}
+    command = Luigi(tmp_path_factory.mktemp("undisturbed"), settings)
+    run = command.merge_range("green", "2024-01", "2024-04")
+    assert run.code == 0, run.output
+    yield Undisturbed(run, database, database.contents())
+    server.execute("DROP DATABASE undisturbed WITH (FORCE)")
+
+
+@pytest.fixture
+def copy_undisturbed(
+    server: Server, undisturbed: Undisturbed, new_database: Callable[[], str]
+) -> Callable[[], Database]:
+    """Makes databases in which the three months are merged."""
+
+    def copy() -> Database:
+        url = new_database()
+        name = url.partition("@/")[2].partition("?")[0]
+        server.execute(f"DROP DATABASE {name}")
+        server.execute(f"CREATE DATABASE {name} TEMPLATE undisturbed")
+        return Database(url)
+
+    return copy
+
+
+@pytest.fixture
+def merged(copy_undisturbed: Callable[[], Database]) -> Database:
+    """A database in which the three months are merged."""
+    return copy_undisturbed()
+
+
+@pytest.fixture
+def command(luigi_command: Luigi, three_months: Published) -> Luigi:
+    """The command with an empty database and the three months to load."""
+    luigi_command.settings["--source-url"] = three_months.url
+    return luigi_command
+
+
+@pytest.fixture
+def command_merged(tmp_path: Path, merged: Database, three_months: Published) -> Luigi:
+    """The command with a database in which the three months are merged."""
+    folder = tmp_path / "run-merged"
+    folder.mkdir()
+    return Luigi(folder, {"--warehouse-url": merged.url, "--source-url": three_months.url})
+
+
+def files_in_work(run_folder: Path, storage_root: str = "data") -> list[str]:
+    """What is in raw/, trips/ and work/ of a run's storage folder."""
+    root = run_folder / storage_root
+    kept = [path for folder in ("raw", "trips", "work") for path in (root / folder).glob("*")]
+    return sorted(str(path.relative_to(root)) for path in kept)

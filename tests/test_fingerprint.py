@@ -17,7 +17,7 @@ STAGING = "{}_trips_staging_2024_01"
 
 #: What a session may begin with; none of it may change a fingerprint.
 SESSION_SETTINGS = {
-    "datestyle": "German, YMD",
+    "datestyle": "ISO, DMY",  # psycopg2 itself sees to the ISO
     "intervalstyle": "sql_standard",
     "timezone": "'Asia/Tokyo'",
     "extra_float_digits": "-15",

@@ -129,8 +129,9 @@ def test_a_stray_is_stored_in_its_own_month(months: Months) -> None:
      "0001-01-01 00:00:00"],
 )  # fmt: skip
 def test_a_pickup_outside_the_services_life_is_stored_apart(months: Months, pickup: str) -> None:
+    far = {**trip(), "pickup_datetime": datetime.fromisoformat(pickup)}
     for _ in range(2):
-        assert months.load([*trips(2), trip(pickup)]).rows_stray == 1
+        assert months.load([*trips(2), far]).rows_stray == 1
         assert partitions(months) == {"2024_01": 2, "other": 1}
         assert warehouse.merged_months("green", [JANUARY]) == {JANUARY}
 

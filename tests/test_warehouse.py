@@ -1,0 +1,629 @@
+"""What stands in the warehouse and what its markers promise; who may be there, and who waits."""
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+import pytest
+from conftest import Database, Server
+from months import FEBRUARY, JANUARY, Months, close_sessions, load_of, trip, trips
+
+from luigi_tasks import warehouse
+from luigi_tasks.catalog import TAXI_TYPES, YELLOW
+from luigi_tasks.errors import TaxiError
+from luigi_tasks.warehouse import MergedTarget, StagedTarget
+
+Set = Callable[[str, str, str], None]
+
+STRAYS = [trip("2024-02-01 00:00:01"), trip("2008-12-31 23:59:59")]
+
+
+def refusal(act: Callable[[], Any]) -> str:
+    """What is said of a mistake: one line, and no traceback behind it."""
+    with pytest.raises(TaxiError) as refused:
+        act()
+    assert "\n" not in str(refused.value)
+    assert refused.value.__suppress_context__ or refused.value.__context__ is None
+    return str(refused.value)
+
+
+@contextmanager
+def counted_statements(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """The statements that the warehouse is sent meanwhile."""
+    sent: list[str] = []
+    execute = warehouse._Cursor.execute
+
+    def count(cursor: Any, query: Any, values: Any = None) -> None:
+        sent.append(query)
+        execute(cursor, query, values)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(warehouse._Cursor, "execute", count)
+        yield sent
+
+
+# tables
+
+
+def test_every_table_and_column_has_a_comment(months: Months) -> None:
+    months.load([*trips(2), *STRAYS])
+    without = months.database.query("""
+        SELECT relname FROM pg_class
+        WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p', 'v')
+            AND obj_description(oid, 'pg_class') IS NULL
+        UNION ALL
+        SELECT relname || '.' || attname FROM pg_class INNER JOIN pg_attribute ON attrelid = pg_class.oid
+        WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p', 'v')
+            AND NOT relispartition AND attnum > 0 AND NOT attisdropped
+            AND col_description(pg_class.oid, attnum) IS NULL
+    """)  # noqa: E501
+    assert without == []
+
+
+def test_a_trips_table_has_the_catalogs_columns_in_order(months: Months) -> None:
+    MergedTarget("green", JANUARY).touch()
+    for kind in TAXI_TYPES.values():
+        found = months.database.query(
+            "SELECT attname FROM pg_attribute WHERE attrelid = %s::regclass AND attnum > 0 "
+            "ORDER BY attnum",
+            f"{kind.name}_trips",
+        )
+        names = ["unique_row_id", "filename", *(column.name for column in kind.columns)]
+        assert [name for (name,) in found] == names
+
+
+@pytest.mark.parametrize(
+    "lost", ["DROP VIEW trips", "DROP TABLE load_history", "DROP TABLE yellow_trips CASCADE"]
+)
+def test_what_is_missing_is_created_and_what_is_there_stays(months: Months, lost: str) -> None:
+    months.load([*trips(2), *STRAYS])
+    before = months.database.contents()
+    for _ in range(2):
+        months.database.query(lost)
+        MergedTarget("green", JANUARY).touch()
+        after = months.database.contents()
+        assert after["relations"] == before["relations"]
+        assert after["trips"] == before["trips"]
+
+
+@pytest.mark.parametrize(
+    "table", ["taxi.{{ taxi_type }}_trips", "{{ taxi_type }}", 'Odd "n\'ame" of {{ taxi_type }}']
+)
+def test_trips_go_to_the_table_of_the_settings(months: Months, settings: Set, table: str) -> None:
+    settings("trips", "table", table)
+    schema, name = warehouse.config.trips_table("green")
+    for _ in range(2):
+        months.load([*trips(2), *STRAYS])
+        assert warehouse.merged_months("green", [JANUARY]) == {JANUARY}
+        assert months.count(f'"{schema}"."{name}"') == 4
+    settings("trips", "table", "public.other_{{ taxi_type }}")
+    assert warehouse.merged_months("green", [JANUARY]) == set()
+
+
+@pytest.mark.parametrize(
+    "name", ["green_trips", "green_trips_other", "green_trips_2024_01", "trips", "load_history"]
+)
+def test_a_table_of_somebody_else_is_refused_and_left_alone(months: Months, name: str) -> None:
+    months.database.query(f"CREATE TABLE {name} (note text)")
+    months.database.query(f"INSERT INTO {name} VALUES ('mine')")
+    before = months.database.query(f"SELECT *, xmin::text FROM {name}")
+    for _ in range(2):
+        assert name in refusal(lambda: months.load(trips(2)))
+        assert months.database.query(f"SELECT *, xmin::text FROM {name}") == before
+        comment = months.database.value("SELECT obj_description(%s::regclass, 'pg_class')", name)
+        assert comment is None
+
+
+def test_a_partitioned_table_without_our_columns_is_refused(months: Months) -> None:
+    months.database.query(
+        "CREATE TABLE green_trips (pickup_datetime timestamp, fare_amount float) "
+        "PARTITION BY RANGE (pickup_datetime)"
+    )
+    assert "public.green_trips" in refusal(lambda: months.load(trips(2)))
+
+
+# staging
+
+
+def test_a_staged_month_is_complete(months: Months) -> None:
+    target = StagedTarget("green", JANUARY)
+    assert not target.exists()
+    for _ in range(2):
+        months.stage(trips(3))
+        assert target.exists()
+        assert months.count("green_trips_staging_2024_01") == 3
+    assert not StagedTarget("green", FEBRUARY).exists()
+    assert not StagedTarget("yellow", JANUARY).exists()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "TRUNCATE green_trips_staging_2024_01",  # as a crash of the server does
+        "DROP TABLE green_trips_staging_2024_01",
+        "DELETE FROM table_updates WHERE update_id = 'TaxiStageLoad green 2024-01'",
+        "DROP TABLE table_updates",
+    ],
+)
+def test_a_staged_month_that_is_gone_is_not_complete(months: Months, damage: str) -> None:
+    for _ in range(2):
+        months.stage(trips(3))
+        months.database.query(damage)
+        assert not StagedTarget("green", JANUARY).exists()
+    assert months.load(trips(3)).rows_inserted == 3
+
+
+def test_a_file_with_other_rows_than_it_should_have_is_not_staged(
+    months: Months, tmp_path: Path
+) -> None:
+    months.stage(trips(3))
+    wrong = load_of(4)
+    for _ in range(2):
+        told = refusal(
+            lambda: warehouse.stage("green", FEBRUARY, tmp_path / "trips.parquet", wrong)
+        )
+        assert "has 3 rows and should have 4; remove it and run again" in told
+        assert not StagedTarget("green", FEBRUARY).exists()
+        relations = dict(months.database.contents()["relations"])
+        assert "green_trips_staging_2024_02" not in relations
+
+
+def test_staging_tells_how_far_it_is(months: Months, tmp_path: Path) -> None:
+    months.stage(trips(5))
+    told: list[tuple[int, int]] = []
+    file = tmp_path / "trips.parquet"
+    warehouse.stage("green", JANUARY, file, load_of(5), lambda *at: told.append(at))
+    assert told[-1] == (5, 5)
+
+
+# what is merged, and still there
+
+
+DAMAGES = [
+    "DROP TABLE green_trips CASCADE",
+    "TRUNCATE green_trips",
+    "DELETE FROM green_trips",
+    "DROP TABLE green_trips_2024_01",
+    "TRUNCATE green_trips_2024_01",
+    "DELETE FROM green_trips_2024_01",
+    "TRUNCATE green_trips_2024_02",  # a stray's
+    "DROP TABLE green_trips_2024_02",
+    "TRUNCATE green_trips_other",
+    "TRUNCATE load_history",
+    "DROP TABLE load_history",
+    "DELETE FROM table_updates",
+    "DROP TABLE table_updates",
+]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_month_that_is_not_all_there_is_not_merged_and_heals(months: Months, damage: str) -> None:
+    rows = [*trips(20), *STRAYS]
+    months.load(rows)
+    before = months.database.contents()
+    assert warehouse.merged_months("green", [JANUARY]) == {JANUARY}
+    for _ in range(2):
+        months.database.query(damage)
+        assert warehouse.merged_months("green", [JANUARY]) == set()
+        assert not MergedTarget("green", JANUARY).exists()
+
+        months.load(rows)
+        after = months.database.contents()
+        assert {**after, "ledger": []} == {**before, "ledger": []}
+        assert MergedTarget("green", JANUARY).exists()
+
+
+def test_many_months_are_one_question(months: Months, monkeypatch: pytest.MonkeyPatch) -> None:
+    months.load(trips(2))
+    months.load(trips(2, "2024-02-10 10:00:00"), FEBRUARY)
+    asked = [date(year, month, 1) for year in range(2013, 2027) for month in range(1, 13)]
+    for _ in range(2):
+        with counted_statements(monkeypatch) as sent:
+            assert warehouse.merged_months("green", asked) == {JANUARY, FEBRUARY}
+        assert len(sent) == 1
+
+
+def test_an_empty_database_has_no_month(months: Months) -> None:
+    for _ in range(2):
+        assert warehouse.merged_months("green", [JANUARY]) == set()
+        assert not warehouse.holds_month("green", JANUARY)
+        assert not StagedTarget("green", JANUARY).exists()
+
+
+def test_looking_creates_nothing(months: Months) -> None:
+    warehouse.merged_months("green", [JANUARY])
+    assert months.database.query("SELECT 1 FROM pg_class WHERE relname ~ 'trips|load_hist'") == []
+
+
+def test_a_marker_can_be_touched_again(months: Months) -> None:
+    target = MergedTarget("green", JANUARY)
+    for _ in range(2):
+        target.touch()
+        assert months.database.query("SELECT update_id, target_table FROM table_updates") == [
+            ("TaxiMerge green 2024-01", "public.green_trips")
+        ]
+    # a marker alone promises nothing
+    assert not target.exists()
+
+
+# taking a month out
+
+
+def test_a_reset_takes_out_the_rows_of_its_file_alone(months: Months) -> None:
+    months.load([*trips(5), *STRAYS], JANUARY)
+    february = [*trips(3, "2024-02-10 10:00:00"), trip("2024-01-31 23:59:59")]
+    months.load(february, FEBRUARY)
+    ledger = months.database.ledger("load_id", "month")
+    assert warehouse.holds_month("green", JANUARY)
+
+    assert warehouse.reset("green", JANUARY) == 7
+    assert warehouse.reset("green", JANUARY) == 0
+    assert not warehouse.holds_month("green", JANUARY)
+    assert warehouse.merged_months("green", [JANUARY, FEBRUARY]) == {FEBRUARY}
+    assert months.database.query("SELECT DISTINCT filename FROM green_trips") == [
+        ("green_tripdata_2024-02.parquet",)
+    ]
+    assert months.count() == 4
+    assert months.database.ledger("load_id", "month") == ledger
+    assert months.load([*trips(5), *STRAYS], JANUARY).rows_inserted == 7
+
+
+def test_a_reset_without_the_ledger_finds_the_rows_as_well(months: Months) -> None:
+    months.load([*trips(5), *STRAYS])
+    months.database.query("TRUNCATE load_history")
+    assert warehouse.reset("green", JANUARY) == 7
+    assert months.count() == 0
+
+
+def test_a_reset_ends_what_is_staged(months: Months) -> None:
+    months.stage(trips(3))
+    assert warehouse.holds_month("green", JANUARY)
+    warehouse.reset("green", JANUARY)
+    assert not StagedTarget("green", JANUARY).exists()
+    assert not warehouse.holds_month("green", JANUARY)
+
+
+def test_a_reset_of_a_month_that_was_never_loaded_does_nothing(months: Months) -> None:
+    assert warehouse.reset("green", JANUARY) == 0
+    months.load(trips(3))
+    before = months.database.contents()
+    for _ in range(2):
+        assert warehouse.reset("green", FEBRUARY) == 0
+        assert months.database.contents() == before
+
+
+# who may be there
+
+
+@pytest.fixture
+def role(months: Months, server: Server, settings: Set) -> Iterator[Callable[[str], str]]:
+    """Makes this process connect as a new role; returns its name."""
+    name = f"somebody_{os.getpid()}"
+    months.database.query(f"CREATE ROLE {name} LOGIN")
+
+    def become(grants: str = "") -> str:
+        for grant in filter(None, grants.split(";")):
+            months.database.query(grant.format(role=name))
+        database = months.database.value("SELECT current_database()")
+        settings("warehouse", "url", server.url(database, name))
+        return name
+
+    yield become
+    close_sessions()
+    months.database.query(f"DROP OWNED BY {name}")
+    months.database.query(f"DROP ROLE {name}")
+
+
+def test_a_role_that_may_not_create_is_told_what_it_needs(
+    months: Months, role: Callable[[str], str]
+) -> None:
+    role("")
+    for _ in range(2):
+        assert "needs CREATE on the schema" in refusal(lambda: months.stage(trips(2)))
+
+
+def test_a_role_that_may_create_loads(months: Months, role: Callable[[str], str]) -> None:
+    role("GRANT CREATE ON SCHEMA public TO {role}")
+    for present in (0, 2):
+        assert months.load(trips(2)).rows_present == present
+
+
+def test_tables_of_another_owner_are_refused(months: Months, role: Callable[[str], str]) -> None:
+    months.load([*trips(2), *STRAYS])
+    before = months.database.contents()
+    role("GRANT CREATE ON SCHEMA public TO {role}")
+    for _ in range(2):
+        assert "must own the tables" in refusal(lambda: months.load(trips(2)))
+        assert "must own the tables" in refusal(lambda: warehouse.merged_months("green", [JANUARY]))
+    assert months.database.contents() == before
+
+
+def test_a_role_that_only_reads_can_look_and_is_refused_the_rest(
+    months: Months, role: Callable[[str], str]
+) -> None:
+    months.load(trips(2))
+    role(
+        "GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role};"
+        "ALTER ROLE {role} SET default_transaction_read_only = on"
+    )
+    assert warehouse.merged_months("green", [JANUARY]) == {JANUARY}
+    for _ in range(2):
+        assert "read-only" in refusal(lambda: months.stage(trips(2)))
+        assert "read-only" in refusal(lambda: warehouse.reset("green", JANUARY))
+    assert months.count() == 2
+
+
+# who can't be reached
+
+
+@pytest.fixture
+def asks_for_password(months: Months) -> Iterator[str]:
+    """A role that the server asks for its password, which is "secret"."""
+    name = f"careful_{os.getpid()}"
+    months.database.query(f"CREATE ROLE {name} LOGIN PASSWORD 'secret'")
+    rules = Path(months.database.value("SHOW hba_file"))
+    before = rules.read_text()
+
+    def reload(text: str) -> None:
+        rules.write_text(text)
+        months.database.query("SELECT pg_reload_conf()")
+
+    reload(f"local all {name} scram-sha-256\n{before}")
+    for _ in range(100):  # until it is in force
+        try:
+            psycopg2.connect(months.database.url.replace("postgres@", f"{name}:wrong@")).close()
+        except psycopg2.OperationalError:
+            break
+        time.sleep(0.05)
+    yield name
+    close_sessions()
+    reload(before)
+    months.database.query(f"DROP OWNED BY {name}")
+    months.database.query(f"DROP ROLE {name}")
+
+
+def test_a_wrong_password_is_told_and_not_shown(
+    months: Months, settings: Set, asks_for_password: str
+) -> None:
+    for password in ("s3cr3t", "o%%2Fther"):
+        url = months.database.url.replace("postgres@", f"{asks_for_password}:{password}@")
+        settings("warehouse", "url", url)
+        told = refusal(lambda: warehouse.merged_months("green", [JANUARY]))
+        assert "password authentication failed" in told
+        assert "s3cr3t" not in told
+        assert "2Fther" not in told
+    url = months.database.url.replace("postgres@", f"{asks_for_password}:secret@")
+    settings("warehouse", "url", url)
+    assert warehouse.merged_months("green", [JANUARY]) == set()
+
+
+def test_a_password_may_come_from_the_environment(
+    months: Months, settings: Set, asks_for_password: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings("warehouse", "url", months.database.url.replace("postgres@", f"{asks_for_password}@"))
+    monkeypatch.delenv("PGPASSWORD", raising=False)
+    assert "password" in refusal(lambda: warehouse.merged_months("green", [JANUARY]))
+    monkeypatch.setenv("PGPASSWORD", "secret")
+    assert warehouse.merged_months("green", [JANUARY]) == set()
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("postgresql://taxi:secret@127.0.0.1:1/taxi", "taxi@127.0.0.1:1/taxi can't be reached"),
+        ("postgresql://taxi:secret@nowhere.invalid/taxi", "taxi@nowhere.invalid:5432/taxi can't"),
+        ("postgresql://taxi:secret@/taxi?host=/nowhere", "taxi@/nowhere:5432/taxi can't be reach"),
+    ],
+)
+def test_a_server_that_is_not_there_is_named_without_the_password(
+    settings: Set, url: str, told: str
+) -> None:
+    settings("warehouse", "url", url)
+    for _ in range(2):
+        said = refusal(lambda: warehouse.merged_months("green", [JANUARY]))
+        assert told in said
+        assert "secret" not in said
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://taxi:se%%cret@host/taxi",
+        "postgresql://taxi:se?cret@host/taxi",
+        "postgresql://taxi:se/cret@host/taxi",
+        "postgresql://taxi:10/cret@127.0.0.1/taxi",
+        "postgresql://taxi:se@cret@host.invalid/taxi",
+        "postgresql://taxi:se cret@host:port/taxi",
+        "postgresql://taxi:secret@host.invalid/taxi?nonsense=1",
+        "postgresql://[taxi:secret@host/taxi",
+    ],
+)
+def test_a_url_that_cannot_be_read_does_not_show_its_password(settings: Set, url: str) -> None:
+    settings("warehouse", "url", url)
+    for _ in range(2):
+        assert "cret" not in refusal(lambda: warehouse.merged_months("green", [JANUARY]))
+
+
+@pytest.mark.parametrize(
+    ("replaced", "by"), [("postgres@", "nobody_here:secret@"), ("/test_", "/nowhere_")]
+)
+def test_a_role_or_database_that_is_not_there_is_told(
+    months: Months, settings: Set, replaced: str, by: str
+) -> None:
+    settings("warehouse", "url", months.database.url.replace(replaced, by, 1))
+    told = refusal(lambda: warehouse.merged_months("green", [JANUARY]))
+    assert "does not exist" in told
+    assert "secret" not in told
+
+
+def test_a_server_that_is_too_old_is_refused(
+    months: Months, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(warehouse, "OLDEST_SERVER", 990000)
+    for _ in range(2):
+        told = refusal(lambda: months.stage(trips(2)))
+        assert "99 or later is needed" in told
+
+
+def test_a_connection_that_broke_is_made_anew(months: Months) -> None:
+    months.load(trips(2))
+    months.database.query(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+        "WHERE datname = current_database() AND application_name LIKE 'luigi_tasks%'"
+    )
+    refusal(lambda: warehouse.merged_months("green", [JANUARY]))
+    assert warehouse.merged_months("green", [JANUARY]) == {JANUARY}
+
+
+FORK = """
+import os, sys
+from luigi.configuration import get_config
+import luigi_tasks
+from luigi_tasks import warehouse
+get_config().set("warehouse", "url", sys.argv[1])
+mine = warehouse._session().get_backend_pid()
+if os.fork() == 0:
+    print(warehouse._session().get_backend_pid() != mine, flush=True)
+    os._exit(0)
+os.wait()
+print(warehouse._session().get_backend_pid() == mine)
+print(warehouse.merged_months("green", []) == set())
+"""
+
+
+def test_a_forked_child_has_a_connection_of_its_own(database: Database) -> None:
+    told = subprocess.run(
+        [sys.executable, "-c", FORK, database.url], capture_output=True, text=True, check=True
+    )
+    assert told.stdout.split() == ["True", "True", "True"]
+
+
+# who waits
+
+
+@contextmanager
+def lock_held(database: Database, key: str) -> Iterator[Callable[[], None]]:
+    """Another session has one of the advisory locks, until what is given is called."""
+    session = psycopg2.connect(database.url)
+    session.autocommit = True
+    session.cursor().execute(f"SELECT pg_advisory_lock({warehouse.ADVISORY_LOCKS}, {key})")
+    try:
+        yield session.close
+    finally:
+        session.close()
+
+
+def wait_until(holds: Callable[[], Any]) -> Any:
+    for _ in range(1_200):
+        found = holds()
+        if found:
+            return found
+        time.sleep(0.05)
+    raise AssertionError("it never came to it")
+
+
+def waiting_statement(months: Months) -> str | None:
+    """What a run that waits was last seen to do."""
+    rows = months.database.query(
+        "SELECT query FROM pg_stat_activity WHERE datname = current_database() "
+        "AND application_name LIKE 'luigi_tasks%' AND query LIKE '%pg_try_advisory%'"
+    )
+    return rows[0][0] if rows else None
+
+
+class InThread(threading.Thread):
+    """Runs something aside, and keeps what it returns."""
+
+    def __init__(self, act: Callable[[], Any]) -> None:
+        super().__init__(daemon=True)
+        self.act, self.result = act, None
+        self.start()
+
+    def run(self) -> None:
+        self.result = self.act()
+
+
+def test_a_merge_waits_for_the_one_who_writes(months: Months) -> None:
+    months.stage(trips(3))
+    with lock_held(months.database, str(warehouse.WRITER)) as release:
+        merge = InThread(lambda: warehouse.merge("green", JANUARY))
+        statement = wait_until(lambda: waiting_statement(months))
+        assert statement.startswith("/* TaxiMerge green 2024-01 */")
+        assert merge.is_alive()
+        assert months.count() == 0
+        release()
+        merge.join(60)
+    assert merge.result.rows_inserted == 3
+
+
+def test_a_turn_waits_for_its_month_alone(months: Months) -> None:
+    def take_turn() -> bool:
+        with warehouse.turn("green", JANUARY) as held:
+            return held
+
+    with lock_held(months.database, "hashtext('green 2024-01')") as release:
+        with warehouse.turn("green", FEBRUARY) as other, warehouse.turn("yellow", JANUARY) as type_:
+            assert (other, type_) == (True, True)
+        with warehouse.turn("green", JANUARY, wait=False) as held:
+            assert held is False
+        turn = InThread(take_turn)
+        wait_until(lambda: "green 2024-01" in (waiting_statement(months) or ""))
+        assert turn.is_alive()
+        release()
+        turn.join(60)
+    assert turn.result is True
+
+
+def test_a_turn_ends_with_its_block_whatever_happens(months: Months) -> None:
+    def break_off() -> None:
+        with warehouse.turn("green", JANUARY):
+            raise KeyboardInterrupt
+
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            break_off()
+    free = months.database.value(
+        f"SELECT pg_try_advisory_lock({warehouse.ADVISORY_LOCKS}, hashtext('green 2024-01'))"
+    )
+    assert free is True
+
+
+def test_every_statement_tells_its_task_and_month(
+    months: Months, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[str] = []
+
+    class Told(warehouse._Cursor):
+        def execute(self, query: Any, values: Any = None) -> None:
+            super().execute(query, values)
+            sent.append(self.query.decode())
+
+    monkeypatch.setattr(warehouse, "_Cursor", Told)
+    months.load(trips(3))
+    warehouse.reset("green", JANUARY)
+    labels = {each.split("\n")[0] for each in sent}
+    tasks = ("TaxiStageLoad", "TaxiMerge", "TaxiReset")
+    assert labels == {f"/* {task} green 2024-01 */" for task in tasks}
+
+
+def test_the_sessions_name_tells_who_it_is(months: Months) -> None:
+    months.stage(trips(1))
+    names = months.database.query(
+        "SELECT application_name FROM pg_stat_activity WHERE application_name LIKE 'luigi_tasks%'"
+    )
+    assert any(f"luigi_tasks {os.getpid()} on " in name for (name,) in names)
+
+
+def test_the_catalogs_yellow_is_loaded_as_well(months: Months) -> None:
+    row = trip(airport_fee=1.75, cbd_congestion_fee=0.75)
+    for inserted in (1, 0):
+        assert months.load([row], JANUARY, YELLOW.name).rows_inserted == inserted
+    assert months.database.value("SELECT airport_fee FROM yellow_trips") == 1.75
