@@ -46,10 +46,10 @@ class MonthFiles:
 
         try:
             record = json.loads(self._record.read_text())
-            size = self.trips.stat().st_size
-        except (FileNotFoundError, ValueError):
+            load = Load(**record["load"])
+            return load if record["bytes"] == self.trips.stat().st_size else None
+        except (FileNotFoundError, ValueError, TypeError, KeyError):
             return None
-        return Load(**record["load"]) if record["bytes"] == size else None
 
     def keep(self, work: Path, load: "Load") -> None:
         """Move what a transform made to its place; the canonical file appears last."""

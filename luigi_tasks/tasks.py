@@ -207,7 +207,6 @@ class TaxiTransform(FileTask, luigi.Task):
 class TaxiStageLoad(MonthTask, luigi.Task):
     """Copy a month's trips into its staging table."""
 
-
     def output(self) -> warehouse.StagedTarget:
         return warehouse.StagedTarget(self.taxi_type, self.month)
 
@@ -228,7 +227,6 @@ class TaxiStageLoad(MonthTask, luigi.Task):
 @requires(TaxiStageLoad)
 class TaxiMerge(MonthTask, luigi.Task):
     """Merge a staged month into the trips table, each trip once, and clean up after it."""
-
 
     def output(self) -> warehouse.MergedTarget:
         return self.merged

@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
 from itertools import count
@@ -24,7 +25,7 @@ import psycopg2
 import pytest
 from months import Months, close_sessions
 
-import luigi_tasks  # noqa: F401  (its defaults are in place before a test changes them)
+import luigi_tasks.tasks  # noqa: F401  (its defaults are in place before a test changes them)
 from luigi_tasks import embedded
 from luigi_tasks.sample import Counts, write_month
 
@@ -333,36 +334,27 @@ class Undisturbed:
 def undisturbed(
     server: Server, three_months: Published, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Undisturbed]:
-    server.execute("CREATE DATABASE undisturbed")
-    database = Database(server.url("undisturbed"))
-    settings = {"--warehouse-url": database.url, "--source-url": three_months.url}
-    command = Luigi(tmp_path_factory.mktemp("undisturbed"), settings)
-    run = command.merge_range("green", "2024-01", "2024-04")
-    assert run.code == 0, run.output
-    yield Undisturbed(run, database, database.contents())
-    server.execute("DROP DATABASE undisturbed WITH (FORCE)")
+    with lasting_database(server, "undisturbed") as database:
+        settings = {"--warehouse-url": database.url, "--source-url": three_months.url}
+        command = Luigi(tmp_path_factory.mktemp("undisturbed"), settings)
+        run = command.merge_range("green", "2024-01", "2024-04")
+        assert run.code == 0, run.output
+        yield Undisturbed(run, database, database.contents())
+
+
+@contextmanager
+def lasting_database(server: Server, name: str, template: str = "template1") -> Iterator[Database]:
+    """A database under a name of its own, empty or a copy of another."""
+    server.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+    yield Database(server.url(name))
+    server.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture
-def copy_undisturbed(
-    server: Server, undisturbed: Undisturbed, new_database: Callable[[], str]
-) -> Callable[[], Database]:
-    """Makes databases in which the three months are merged."""
-
-    def copy() -> Database:
-        url = new_database()
-        name = url.partition("@/")[2].partition("?")[0]
-        server.execute(f"DROP DATABASE {name}")
-        server.execute(f"CREATE DATABASE {name} TEMPLATE undisturbed")
-        return Database(url)
-
-    return copy
-
-
-@pytest.fixture
-def merged(copy_undisturbed: Callable[[], Database]) -> Database:
+def merged(server: Server, undisturbed: Undisturbed) -> Iterator[Database]:
     """A database in which the three months are merged."""
-    return copy_undisturbed()
+    with lasting_database(server, "merged", "undisturbed") as database:
+        yield database
 
 
 @pytest.fixture

@@ -34,7 +34,7 @@ LUIGIS = {"RangeMonthly", "core", "worker", "resources", "retcode"}
 
 #: Prints every setting as the package sees it, Luigi's own ones included.
 SHOW = """
-import json, luigi_tasks
+import json, luigi_tasks.tasks
 from luigi.configuration import get_config
 from luigi_tasks import config
 settings = get_config()

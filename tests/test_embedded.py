@@ -32,7 +32,7 @@ SETTINGS = """
 import sys
 from datetime import date
 from pathlib import Path
-import luigi_tasks
+import luigi_tasks.tasks
 from luigi.configuration import get_config
 from luigi_tasks import embedded, warehouse
 get_config().set("storage", "root", sys.argv[1])
@@ -136,9 +136,7 @@ def test_two_that_begin_at_once_share_it(root: Path, use: Callable[..., User]) -
     urls = {user.read_line() for user in users}
     assert len(urls) == 1
     assert ask(urls.pop()) == (1,)
-    for user in users:
-        user.process.stdin.close()  # type: ignore[union-attr]
-    assert [user.process.wait(60) for user in users] == [0] * 4
+    assert [user.end() for user in users] == [0] * 4
     assert not runs(root)
 
 

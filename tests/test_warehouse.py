@@ -486,7 +486,7 @@ def test_a_connection_that_broke_is_made_anew(months: Months) -> None:
 FORK = """
 import os, sys
 from luigi.configuration import get_config
-import luigi_tasks
+import luigi_tasks.tasks
 from luigi_tasks import warehouse
 get_config().set("warehouse", "url", sys.argv[1])
 mine = warehouse._session().get_backend_pid()

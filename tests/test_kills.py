@@ -1,0 +1,180 @@
+"""A run that is killed, wherever it is, leaves nothing that the next one can't mend."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from signal import SIGKILL
+
+import pytest
+from conftest import (
+    Database,
+    Luigi,
+    Published,
+    Run,
+    Server,
+    Undisturbed,
+    files_in_work,
+    lasting_database,
+)
+from mirror import Mirror
+
+from luigi_tasks import embedded
+
+KILLED_AT = Path(__file__).parent / "killed_at.py"
+
+#: Where it makes files, and where it writes tables.
+WITH_FILES = [
+    "half_a_download",
+    "download_not_yet_verified",
+    "download_without_its_record",
+    "record_without_its_download",
+    "download_with_its_name",
+    "transform_running",
+    "transform_done",
+    "load_without_its_trips",
+    "transform_kept",
+]
+WITH_TABLES = [
+    "middle_of_copy",
+    "staging_before_its_commit",
+    "staging_committed",
+    "middle_of_merge",
+    "merge_before_its_commit",
+    "merge_committed",
+    "middle_of_clean_up",
+    "clean_up_done",
+    "all_but_the_range",
+]
+on_one_server = pytest.mark.parametrize("server", ["embedded"], indirect=True)
+
+
+@pytest.fixture(scope="module")
+def begun(
+    server: Server, three_months: Published, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[None]:
+    """A database, named begun, in which the first of the three months is merged."""
+    with lasting_database(server, "begun") as database:
+        settings = {"--warehouse-url": database.url, "--source-url": three_months.url}
+        luigi = Luigi(tmp_path_factory.mktemp("begun"), settings)
+        run = luigi("TaxiMerge", "--month=2024-01", "--taxi-type=green")
+        assert run.code == 0, run.output
+        yield
+
+
+@pytest.fixture
+def database(server: Server, begun: None) -> Iterator[Database]:
+    """A database in which the first of the three months is merged."""
+    with lasting_database(server, "to_be_killed", "begun") as database:
+        yield database
+
+
+def run_killed_at(point: str, command: Luigi) -> Run:
+    """The main job, in a process that is killed, or has something killed, at a point."""
+    flags = command.range_flags("green", "2024-01", "2024-04")
+    killed = subprocess.run(
+        [sys.executable, KILLED_AT, point, *command.command("RangeMonthly", *flags)[1:]],
+        cwd=command.folder,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=120,
+    )
+    return Run(killed.returncode, killed.stdout, 0)
+
+
+def assert_next_run_completes(command: Luigi, database: Database, undisturbed: Undisturbed) -> Run:
+    """The database is then as if nothing had happened, the ledger too, and so is the disk."""
+    run = command.merge_range("green", "2024-01", "2024-04")
+    assert run.code == 0, run.output
+    assert "Traceback" not in run.output, run.output
+    assert database.contents() == undisturbed.contents
+    assert files_in_work(command.folder) == []
+    return run
+
+
+@on_one_server
+@pytest.mark.parametrize("point", WITH_FILES)
+def test_the_next_run_completes_a_file_that_was_killed_at(
+    command: Luigi, database: Database, undisturbed: Undisturbed, point: str
+) -> None:
+    killed = run_killed_at(point, command)
+    assert killed.code == -SIGKILL, killed.output
+    assert "2024-02: staged" not in killed.output
+    assert_next_run_completes(command, database, undisturbed)
+
+
+@pytest.mark.parametrize("point", WITH_TABLES)
+def test_the_next_run_completes_a_table_that_was_killed_at(
+    command: Luigi, database: Database, undisturbed: Undisturbed, point: str
+) -> None:
+    killed = run_killed_at(point, command)
+    assert killed.code == -SIGKILL, killed.output
+    assert "2024-02: read" in killed.output
+    assert_next_run_completes(command, database, undisturbed)
+
+
+@on_one_server
+@pytest.mark.parametrize("point", ["half_a_download", "download_without_its_record"])
+def test_a_download_goes_on_where_it_was_killed(
+    command: Luigi,
+    database: Database,
+    three_months: Published,
+    undisturbed: Undisturbed,
+    point: str,
+) -> None:
+    size = (three_months.folder / "green_tripdata_2024-02.parquet").stat().st_size
+    with Mirror(three_months.folder) as mirror:
+        command.settings["--source-url"] = mirror.url(
+            "{{ taxi_type }}_tripdata_{{ month }}.parquet"
+        )
+        killed = run_killed_at(point, command)
+        assert killed.code == -SIGKILL, killed.output
+        mirror.requests.clear()
+        assert_next_run_completes(command, database, undisturbed)
+        resumed, other = mirror.asked("GET")
+    start = size // 2 if point == "half_a_download" else size - 1
+    assert resumed.headers["Range"] == f"bytes={start}-"
+    assert resumed.path.endswith("2024-02.parquet")
+    assert "Range" not in other.headers
+
+
+def test_killing_a_run_again_and_again_loses_nothing(
+    command: Luigi, database: Database, undisturbed: Undisturbed
+) -> None:
+    for point in ("half_a_download", "transform_kept", "middle_of_copy", "middle_of_merge"):
+        assert run_killed_at(point, command).code == -SIGKILL
+    assert_next_run_completes(command, database, undisturbed)
+
+
+@on_one_server
+def test_a_transform_that_is_killed_fails_its_run_and_no_other(
+    command: Luigi, database: Database, undisturbed: Undisturbed
+) -> None:
+    run = run_killed_at("child_of_the_transform", command)
+    assert run.code == 30, run.output
+    assert "Traceback" not in run.output
+    [told] = [line for line in run.output.splitlines() if "SIGKILL" in line]
+    assert "ended with signal SIGKILL" in told
+    assert database.value("SELECT count(DISTINCT filename) FROM green_trips") == 2
+    run = command.merge_range("green", "2024-01", "2024-04")
+    assert run.code == 0, run.output
+    assert database.contents() == undisturbed.contents
+    assert files_in_work(command.folder) == []
+
+
+@on_one_server
+def test_a_warehouse_that_is_killed_fails_its_run_and_no_other(
+    command: Luigi, undisturbed: Undisturbed
+) -> None:
+    command.settings["--warehouse-url"] = "embedded"
+    run = run_killed_at("server_in_the_middle_of_copy", command)
+    assert run.code == 30, run.output
+    assert "Traceback" not in run.output, run.output
+    assert "the warehouse refuses: server closed the connection" in run.output
+    run = command.merge_range("green", "2024-01", "2024-04")
+    assert run.code == 0, run.output
+    database = Database(embedded.ensure_running(command.folder / "data"))
+    assert database.contents() == undisturbed.contents
+    assert files_in_work(command.folder) == []
