@@ -80,6 +80,8 @@ class _Templated:
             return str(_compiled(text).render(values))
         except TemplateError as error:
             raise TaxiError(f"{where}: {error.message}") from None
+        except (TypeError, ValueError, ArithmeticError) as error:  # of an expression in it
+            raise TaxiError(f"{where}: {error}") from None
 
 
 @lru_cache
@@ -166,7 +168,7 @@ def check(taxi_type: str, month: date) -> None:
     scheme = urlsplit(source().render("url", taxi_type=taxi_type, month=month)).scheme
     if scheme not in ("http", "https", "file"):
         raise TaxiError(f"[source] url: begins with {scheme!r}; must be http, https or file")
-    if source().timeout <= 0 or source().retries < 0:
+    if not source().timeout > 0 or source().retries < 0:
         raise TaxiError("[source] timeout must be above 0, and retries 0 or more")
     storage().render("root")
     url = warehouse().render("url")
@@ -193,7 +195,7 @@ def _check_tables(taxi_type: str, month: date) -> None:
         )
 
 
-def use_packaged_defaults() -> None:
+def _use_packaged_defaults() -> None:
     """Fill in whatever the user's configuration leaves open from the package's ``luigi.cfg``."""
     packaged = RawConfigParser()
     packaged.optionxform = str  # type: ignore[assignment, method-assign]
@@ -203,3 +205,6 @@ def use_packaged_defaults() -> None:
         for key, value in packaged.items(section):
             if not settings.has_option(section, key):
                 settings.set(section, key, value)
+
+
+_use_packaged_defaults()

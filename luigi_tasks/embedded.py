@@ -38,7 +38,11 @@ def ensure_running(root: Path) -> str:
             folder.parent.mkdir(parents=True, exist_ok=True)
             with _locked(folder, "starting", fcntl.LOCK_EX):
                 users = _locked(folder, "users", fcntl.LOCK_SH)
-                server = _start(folder)
+                try:
+                    server = _start(folder)
+                except BaseException:
+                    users.close()
+                    raise
         except OSError as error:
             raise TaxiError(f"[storage] root: {root} can't hold the warehouse: {error}") from None
         _urls[folder] = server.get_uri()

@@ -14,7 +14,7 @@ import sys
 import psycopg2.extensions
 from luigi.configuration import get_config
 
-from luigi_tasks import config, embedded, warehouse
+from luigi_tasks import embedded, warehouse
 from luigi_tasks.errors import TaxiError
 
 
@@ -28,7 +28,6 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--storage-root", help="folder of the embedded warehouse")
     parser.add_argument("--warehouse-url", help="'embedded', or postgresql://user@host/database")
     options, rest = parser.parse_known_args(arguments)
-    config.use_packaged_defaults()
     for section, key in (("storage", "root"), ("warehouse", "url")):
         value = getattr(options, f"{section}_{key}")
         if value:

@@ -54,8 +54,11 @@ def run(command: Sequence[str | Path], folder: Path) -> dict[str, Any]:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
     if code:
-        reason = f"exit code {code}" if code > 0 else f"signal {signal.Signals(-code).name}"
-        raise TaxiError("; ".join(last_lines) or f"{command[0]} ended with {reason}")
+        said = "; ".join(last_lines)
+        if code < 0:
+            ended = f"{command[0]} was ended by {_signal_name(-code)}"
+            said = f"{ended}, after: {said}" if said else ended
+        raise TaxiError(said or f"{command[0]} ended with exit code {code}")
     return outputs
 
 
@@ -63,10 +66,28 @@ def _listen(lines: Iterable[str]) -> tuple[dict[str, Any], deque[str]]:
     outputs: dict[str, Any] = {}
     last_lines: deque[str] = deque(maxlen=SHOWN_LINES)
     for line in map(str.rstrip, lines):
-        reported = _REPORT.match(line)
-        if reported:
-            outputs |= json.loads(reported[1]).get("outputs", {})
+        reported = _reported(line)
+        if reported is not None:
+            outputs |= reported
         elif line:
             logger.debug(line)
             last_lines.append(line)
     return outputs, last_lines
+
+
+def _reported(line: str) -> dict[str, Any] | None:
+    """The outputs that a line reports; None if it is a line like any other."""
+    found = _REPORT.match(line)
+    try:
+        report = json.loads(found[1]) if found else None
+    except ValueError:
+        return None
+    outputs = report.get("outputs", {}) if report is not None else None
+    return outputs if isinstance(outputs, dict) else None
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # one of the real-time signals
+        return f"signal {number}"

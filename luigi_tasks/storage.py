@@ -113,7 +113,7 @@ class MonthFiles:
 def left_over() -> set[tuple[str, date]]:
     """The taxi types and months that have files in work."""
     root = Path(config.storage().render("root"))
-    pattern = re.compile(rf"({'|'.join(TAXI_TYPES)})_tripdata_(\d{{4}}-\d\d)\b")
+    pattern = re.compile(rf"({'|'.join(TAXI_TYPES)})_tripdata_([12]\d{{3}}-(?:0[1-9]|1[0-2]))\b")
     found = [
         pattern.match(path.name)
         for folder in ("raw", "trips", "work")

@@ -27,7 +27,6 @@ logger = logging.getLogger("luigi-interface.tasks")
 
 _Run = TypeVar("_Run", bound=Callable[..., None])
 
-config.use_packaged_defaults()
 logging.getLogger("luigi-interface").addFilter(OneLine())
 
 

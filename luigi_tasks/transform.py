@@ -10,6 +10,7 @@ column, the value, the reason and the whole row. What was done is reported on st
 
 import argparse
 import json
+import math
 import sys
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -70,10 +71,11 @@ def transform(
     """
     report = Report()
     shown: list[Reject] = []
+    partial = trips.with_name(f"{trips.name}.partial")
     try:
         with (
             pq.ParquetFile(raw) as source,
-            pq.ParquetWriter(trips, arrow_schema(taxi_type), compression="snappy") as writer,
+            pq.ParquetWriter(partial, arrow_schema(taxi_type), compression="snappy") as writer,
             _RejectsFile(rejects) as rejects_file,
         ):
             matched, report.unknown_columns = taxi_type.match(source.schema_arrow.names)
@@ -89,10 +91,15 @@ def transform(
                 if report.rows_rejected > max_reject_ratio * total:
                     raise TaxiError(_too_many(report, total, max_reject_ratio, shown))
                 writer.write_table(pa.Table.from_batches([readable]))
+        partial.replace(trips)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
+        if getattr(error, "errno", None):  # the disk's error, not the file's
+            raise TaxiError(f"{raw.name} can't be transformed: {_first_line(error)}") from error
         raise TaxiError(f"{raw.name} can't be read as parquet: {_first_line(error)}") from error
     except TaxiError as error:
         raise TaxiError(f"{raw.name}: {error}") from None
+    finally:
+        partial.unlink(missing_ok=True)
     return report
 
 
@@ -110,7 +117,7 @@ def _convert(
         array, unreadable = _cast_what_can_be(published, column)
         arrays.append(array)
         for index, reason in unreadable:
-            value = published[index].as_py()
+            value = _as_python(published[index])
             reject = Reject(rows_before + index + 1, matched[column.name], value, reason)
             rejects.setdefault(index, reject)
     converted = pa.RecordBatch.from_arrays(arrays, schema=arrow_schema(taxi_type))
@@ -202,6 +209,17 @@ def _too_many(report: Report, total: int, ratio: float, shown: list[Reject]) -> 
     )
 
 
+def _as_python(value: pa.Scalar) -> Any:
+    """A value as JSON can have it: what Python or JSON has nothing for, as text."""
+    try:
+        converted = value.as_py()
+    except (ValueError, OverflowError):  # a time outside the years 1 to 9999
+        return str(value.cast(pa.int64()))
+    if isinstance(converted, float) and not math.isfinite(converted):
+        return str(converted)
+    return converted
+
+
 class _RejectsFile:
     """JSON lines, in a file that is made with the first of them."""
 
@@ -219,8 +237,9 @@ class _RejectsFile:
     def write(self, reject: Reject, row: pa.RecordBatch) -> None:
         if self._file is None:
             self._file = self.path.open("w", encoding="utf-8")
-        line = {**asdict(reject), "record": row.to_pylist()[0]}
-        self._file.write(json.dumps(line, default=str) + "\n")
+        record = {name: _as_python(row.column(name)[0]) for name in row.schema.names}
+        line = {**asdict(reject), "record": record}
+        self._file.write(json.dumps(line, default=str, allow_nan=False) + "\n")
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -7,6 +7,7 @@ What is sent to it stands in ``sql/``. A file is a Jinja2 template: names go thr
 import json
 import logging
 import os
+import re
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -43,6 +44,11 @@ WRITER = 0
 LOCK_INTERVAL = 0.5
 #: Rows of a batch that is encoded and sent at once.
 COPY_ROWS = 65_536
+
+_UNREADABLE_URL = (
+    "[warehouse] url can't be read; it must be like postgresql://user@host:5432/database, "
+    "with %xx for special characters (%%xx in luigi.cfg)"
+)
 
 Table = tuple[str, str]
 
@@ -182,6 +188,11 @@ def stage(
     names = {"staging": table, "columns": kind.columns, "filename": kind.filename(month)}
     with _transaction(f"TaxiStageLoad {taxi_type} {month:%Y-%m}") as cursor:
         _create_missing_tables(cursor)
+        if _rows(cursor, "foreign_staging.sql", staging=table):
+            raise TaxiError(
+                f"table {'.'.join(table)} is there but isn't one of ours; rename it, or name "
+                "another in [trips] staging_table"
+            )
         _execute(cursor, "create_staging.sql", **names)
         rows = _copy(cursor, _render(cursor, "copy_staging.sql", **names), trips_file, report)
         if rows != load.rows_staged:
@@ -225,16 +236,18 @@ def merge(taxi_type: str, month: date) -> Merged:
         merged.rows_stray = distinct - rows_by_month.get(month, 0)
         if merged.rows_stray:
             _execute(cursor, "set_strays_apart.sql", **names, **_bounds(month))
-        for pickup_month in _last_pickup_months(cursor, taxi_type, month):
-            bounds = _bounds(pickup_month)
+        for bounds in _last_places(cursor, taxi_type, month):
             merged.rows_removed += _execute(cursor, "remove_replaced.sql", **names, **bounds)
+        if merged.rows_removed:
+            _withdraw_sharing(cursor, taxi_type, month)
         for pickup_month, rows in rows_by_month.items():
             _ensure_partition(cursor, kind, pickup_month)
             source = staging if pickup_month == month else "strays"
             bounds = _bounds(pickup_month)
             merged.rows_inserted += _execute(cursor, "merge.sql", source=source, **names, **bounds)
             [(row_id, pickup)] = _rows(cursor, "find_witness.sql", source=source, **bounds)
-            merged.pickup_months[f"{pickup_month:%Y-%m}"] = {
+            # strftime doesn't pad years everywhere
+            merged.pickup_months[pickup_month.isoformat()[:7]] = {
                 "rows": rows,
                 "unique_row_id": row_id,
                 "pickup_datetime": pickup.isoformat(),
@@ -284,11 +297,12 @@ def reset(taxi_type: str, month: date) -> int:
     }
     with _transaction(f"TaxiReset {taxi_type} {month:%Y-%m}") as cursor:
         _create_missing_tables(cursor)
-        pickup_months = _last_pickup_months(cursor, taxi_type, month)
         # without a line of the ledger they may be anywhere
         everywhere = {"start": "-infinity", "stop": "infinity"}
-        for bounds in [_bounds(m) for m in pickup_months] or [everywhere]:
+        for bounds in _last_places(cursor, taxi_type, month) or [everywhere]:
             removed += _execute(cursor, "remove_month.sql", **names, **bounds)
+        if removed:
+            _withdraw_sharing(cursor, taxi_type, month)
         _execute(cursor, "drop_staging.sql", staging=config.staging_table(taxi_type, month))
         _withdraw_markers(cursor, _staged_id(taxi_type, month), _merged_id(taxi_type, month))
     return removed
@@ -315,10 +329,11 @@ def _create_missing_tables(cursor: "_Cursor") -> None:
         for schema in sorted({schema for schema, _ in tables.values()}):
             if _rows(cursor, "missing_schemas.sql", schema=schema):
                 _execute(cursor, "create_schema.sql", schema=schema)
-        _execute(cursor, "create_ledger.sql")
+        _create(cursor, "load_history", "create_ledger.sql")
         for name, kind in TAXI_TYPES.items():
-            _execute(
+            _create(
                 cursor,
+                ".".join(tables[name]),
                 "create_trips.sql",
                 trips=tables[name],
                 other=others[name],
@@ -326,7 +341,9 @@ def _create_missing_tables(cursor: "_Cursor") -> None:
                 comment=kind.comment,
             )
         comments = {column.name: column.comment for column in common_columns()}
-        _execute(cursor, "create_trips_view.sql", tables=tables.items(), comments=comments)
+        _create(cursor, "trips", "create_trips_view.sql", tables=tables.items(), comments=comments)
+        for name in TAXI_TYPES:
+            _check_partition(cursor, tables[name], others[name])
     for name, kind in TAXI_TYPES.items():
         expected = ["unique_row_id", "filename", *(column.name for column in kind.columns)]
         missing = _rows(cursor, "missing_columns.sql", trips=tables[name], names=expected)
@@ -337,14 +354,36 @@ def _create_missing_tables(cursor: "_Cursor") -> None:
             )
 
 
+def _create(cursor: "_Cursor", what: str, file: str, **names: Any) -> None:
+    try:
+        _execute(cursor, file, **names)
+    except psycopg2.errors.InsufficientPrivilege:
+        raise
+    except psycopg2.ProgrammingError as error:
+        raise TaxiError(
+            f"table {what} is there but isn't one of ours ({_first_line(error)}); rename it, or "
+            "name another database in [warehouse] url or table in [trips] table"
+        ) from None
+
+
+def _check_partition(cursor: "_Cursor", trips: Table, partition: Table) -> bool:
+    """Tell whether a partition's table is there; one that isn't a partition is refused."""
+    state = _rows(cursor, "partition_state.sql", trips=trips, partition=partition)
+    if state and not state[0][0]:
+        raise TaxiError(
+            f"table {'.'.join(partition)} is there but isn't a partition of {'.'.join(trips)}; "
+            "attach it, or rename it"
+        )
+    return bool(state)
+
+
 def _ensure_partition(cursor: "_Cursor", kind: TaxiType, month: date) -> None:
     """Create a month's partition, unless it's there or the month belongs to the default one."""
     if not kind.first_month <= month <= datetime.now(timezone.utc).date():
         return
     trips = config.trips_table(kind.name)
     partition = _partition_name(trips, f"{month:%Y_%m}")
-    state = _rows(cursor, "partition_state.sql", trips=trips, partition=partition)
-    if not state:
+    if not _check_partition(cursor, trips, partition):
         _execute(
             cursor,
             "create_partition.sql",
@@ -353,11 +392,6 @@ def _ensure_partition(cursor: "_Cursor", kind: TaxiType, month: date) -> None:
             partition=partition,
             comment=f"Trips of {kind.name} taxis with a pickup in {month:%Y-%m}",
             **_bounds(month),
-        )
-    elif not state[0][0]:
-        raise TaxiError(
-            f"table {'.'.join(partition)} is there but isn't a partition of {'.'.join(trips)}; "
-            "attach it, or rename it"
         )
 
 
@@ -388,6 +422,18 @@ def _withdraw_markers(cursor: cursor, *update_ids: str) -> None:
     _execute(cursor, "withdraw_markers.sql", update_ids=list(update_ids))
 
 
+def _withdraw_sharing(cursor: cursor, taxi_type: str, month: date) -> None:
+    """Withdraw the markers of months that may have counted removed trips as their own."""
+    _execute(
+        cursor,
+        "withdraw_sharing.sql",
+        taxi_type=taxi_type,
+        month=month,
+        trips=config.trips_table(taxi_type),
+        update_id_prefix=f"TaxiMerge {taxi_type} ",
+    )
+
+
 def _staged_load(taxi_type: str, month: date) -> Load | None:
     """The load that stands in the month's staging table, if its marker is there and it's whole."""
     for description, has_rows in _ask(
@@ -403,11 +449,20 @@ def _staged_load(taxi_type: str, month: date) -> Load | None:
     return None
 
 
-def _last_pickup_months(cursor: "_Cursor", taxi_type: str, month: date) -> list[date]:
-    """The months of pickup that a month was last merged into, by the ledger."""
+def _last_places(cursor: "_Cursor", taxi_type: str, month: date) -> list[dict[str, Any]]:
+    """The bounds of pickups that a month was last merged into, by the ledger.
+
+    Without a line of the ledger they may be anywhere, if there are any.
+    """
     trips = config.trips_table(taxi_type)
     rows = _rows(cursor, "last_load.sql", taxi_type=taxi_type, month=month, trips=trips)
-    return [date.fromisoformat(f"{m}-01") for (months,) in rows for m in months]
+    if rows:
+        return [_bounds(date.fromisoformat(f"{each}-01")) for each in rows[0][0]]
+    names = {"trips": trips, "filename": TAXI_TYPES[taxi_type].filename(month)}
+    markers = [_merged_id(taxi_type, month)]
+    if _rows(cursor, "holds_month.sql", update_ids=markers, **names, **_bounds(month)):
+        return [{"start": "-infinity", "stop": "infinity"}]
+    return []
 
 
 # --- copying ----------------------------------------------------------------------------------
@@ -503,10 +558,12 @@ def _without_password(address: str) -> str:
         parts = parse_dsn(address)
     except psycopg2.ProgrammingError:
         # libpq's own message quotes from the URL, the password perhaps
-        raise TaxiError(
-            "[warehouse] url can't be read; it must be like postgresql://user@host:5432/database, "
-            "with %xx for special characters (%%xx in luigi.cfg)"
-        ) from None
+        raise TaxiError(_UNREADABLE_URL) from None
+    authority, _, path = address.partition("://")[2].partition("/")
+    port = str(parts.get("port", 5432))
+    if authority.count("@") > 1 or "@" in path.partition("?")[0] or not re.match(r"[\d,]+$", port):
+        # an unescaped character of the password has moved part of it elsewhere
+        raise TaxiError(_UNREADABLE_URL)
     user, host = parts.get("user", ""), parts.get("host", "localhost")
     return f"{user}@{host}:{parts.get('port', 5432)}/{parts.get('dbname', '')}"
 

@@ -26,7 +26,6 @@ import pytest
 from months import Months, close_sessions
 
 import luigi_tasks.tasks  # noqa: F401  (its defaults are in place before a test changes them)
-from luigi_tasks import embedded
 from luigi_tasks.sample import Counts, write_month
 
 ROOT = Path(__file__).parent.parent
@@ -69,8 +68,8 @@ class Server:
 
 
 def _embedded_server(folder: Path) -> Iterator[Server]:
-    url = embedded.ensure_running(folder)
-    yield Server(Path(url.partition("host=")[2]))
+    with embedded_database(folder) as database:
+        yield Server(Path(database.url.partition("host=")[2]))
 
 
 def _system_binaries() -> Path | None:
@@ -372,8 +371,31 @@ def command_merged(tmp_path: Path, merged: Database, three_months: Published) ->
     return Luigi(folder, {"--warehouse-url": merged.url, "--source-url": three_months.url})
 
 
-def files_in_work(run_folder: Path, storage_root: str = "data") -> list[str]:
-    """What is in raw/, trips/ and work/ of a run's storage folder."""
-    root = run_folder / storage_root
-    kept = [path for folder in ("raw", "trips", "work") for path in (root / folder).glob("*")]
-    return sorted(str(path.relative_to(root)) for path in kept)
+@pytest.fixture
+def embedded_root() -> Iterator[Path]:
+    """An empty storage folder for an embedded warehouse of the test's own."""
+    # not pytest's folder: another run of pytest closes that to the server's user
+    with tempfile.TemporaryDirectory(prefix="pg-") as folder:
+        yield Path(folder).resolve()
+
+
+@contextmanager
+def embedded_database(root: Path) -> Iterator[Database]:
+    """The embedded warehouse of a storage folder, which runs while it is looked at."""
+    code = (
+        "import pathlib, sys, luigi_tasks.embedded as embedded\n"
+        "print(embedded.ensure_running(pathlib.Path(sys.argv[1])), flush=True)\n"
+        "sys.stdin.read()"
+    )
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        [sys.executable, "-c", code, root], stdin=pipe, stdout=pipe, text=True
+    ) as user:
+        assert user.stdout
+        yield Database(user.stdout.readline().strip())
+
+
+def files_in_work(storage_root: Path) -> list[str]:
+    """What is in raw/, trips/ and work/ of a storage folder."""
+    found = [path for name in ("raw", "trips", "work") for path in (storage_root / name).glob("*")]
+    return sorted(str(path.relative_to(storage_root)) for path in found)

@@ -112,12 +112,13 @@ def transform_running() -> None:
 
 @point
 def child_of_the_transform() -> None:
-    """Kill the child, not this process."""
-    start = runner.subprocess.Popen
+    """Kill the first child, not this process."""
+    start, times = runner.subprocess.Popen, itertools.count(1)
 
     def patched(*args: Any, **kwargs: Any) -> Any:
         child = start(*args, **kwargs)
-        os.kill(child.pid, signal.SIGKILL)
+        if next(times) == 1:
+            os.kill(child.pid, signal.SIGKILL)
         return child
 
     runner.subprocess.Popen = patched
@@ -139,32 +140,34 @@ def transform_kept() -> None:
     after(storage.MonthFiles, "keep")
 
 
+def in_the_middle_of_copy(kill: Callable[[], None]) -> None:
+    """Kill when the fifth piece is asked for; a piece is a tenth of a small month."""
+    read, times = warehouse._Chunks.read, itertools.count(1)
+
+    def patched(chunks: Any, size: int) -> bytes:
+        if next(times) == 5:
+            kill()
+        return bytes(read(chunks, min(size, 10_000)))
+
+    warehouse._Chunks.read = patched  # type: ignore[method-assign]
+
+
 @point
 def middle_of_copy() -> None:
-    warehouse.COPY_ROWS = 100
-    before(warehouse._Chunks, "read", fifth_time())
-
-
-def fifth_time() -> Callable[..., bool]:
-    times = itertools.count(1)
-    return lambda *_: next(times) == 5
+    in_the_middle_of_copy(die)
 
 
 @point
 def server_in_the_middle_of_copy() -> None:
     """Kill the embedded server, not this process."""
-    warehouse.COPY_ROWS = 100
-    read, is_fifth = warehouse._Chunks.read, fifth_time()
 
-    def patched(chunks: Any, size: int) -> bytes:
-        if is_fifth():
-            root = Path(config.storage().render("root"))
-            postmaster = (root / "warehouse" / "postmaster.pid").read_text().split()[0]
-            os.kill(int(postmaster), signal.SIGKILL)
-            time.sleep(1)  # its children see that it is gone
-        return bytes(read(chunks, size))
+    def kill_server() -> None:
+        root = Path(config.storage().render("root"))
+        postmaster = (root / "warehouse" / "postmaster.pid").read_text().split()[0]
+        os.kill(int(postmaster), signal.SIGKILL)
+        time.sleep(1)  # its children see that it is gone
 
-    warehouse._Chunks.read = patched  # type: ignore[method-assign]
+    in_the_middle_of_copy(kill_server)
 
 
 @point

@@ -20,12 +20,12 @@ from conftest import (
     Published,
     Run,
     Undisturbed,
+    embedded_database,
     files_in_work,
 )
 from mirror import Cut, Header, Mirror, Status
 
 import luigi_tasks
-from luigi_tasks import embedded
 
 MONTHS = ("2024-01", "2024-04")
 on_one_server = pytest.mark.parametrize("server", ["embedded"], indirect=True)
@@ -88,7 +88,9 @@ STRETCHES = {
 }
 
 
-@pytest.mark.parametrize("taxi_type", STRETCHES)
+@pytest.mark.parametrize(
+    ("server", "taxi_type"), [("embedded", "yellow"), ("system", "green")], indirect=["server"]
+)
 def test_twenty_months_of_every_era_balance_exactly(
     luigi_command: Luigi, database: Database, published: Published, taxi_type: str
 ) -> None:
@@ -126,7 +128,7 @@ def test_twenty_months_of_every_era_balance_exactly(
     assert dict(database.query(in_table)) == {
         filename: each.trips for filename, each in published.counts.items()
     }
-    assert files_in_work(luigi_command.folder) == []
+    assert files_in_work(luigi_command.folder / "data") == []
 
     before = database.contents()
     for start, stop in ranges:
@@ -141,7 +143,7 @@ def test_a_second_run_inserts_nothing(
         run = merge_three(command_merged)
         assert "inserted" not in run.output
         assert merged.contents() == undisturbed.contents
-        assert files_in_work(command_merged.folder) == []
+        assert files_in_work(command_merged.folder / "data") == []
 
 
 def test_months_are_loaded_oldest_first(undisturbed: Undisturbed) -> None:
@@ -217,7 +219,7 @@ def test_a_single_month_can_be_merged(command: Luigi, database: Database) -> Non
         assert database.ledger("filename", "rows_inserted") == [
             ("green_tripdata_2024-02.parquet", 600)
         ]
-        assert files_in_work(command.folder) == []
+        assert files_in_work(command.folder / "data") == []
 
 
 def test_single_tasks_are_taken_up_where_they_ended(
@@ -229,10 +231,10 @@ def test_single_tasks_are_taken_up_where_they_ended(
     trips = [f"trips/{file}", f"trips/{file}.load.json"]
     for _ in range(2):
         succeeded(command("TaxiDownload", *month))
-        assert files_in_work(command.folder) == raw
+        assert files_in_work(command.folder / "data") == raw
     for _ in range(2):
         succeeded(command("TaxiTransform", *month))
-        assert files_in_work(command.folder) == raw + trips
+        assert files_in_work(command.folder / "data") == raw + trips
     assert database.query("SELECT relname FROM pg_class WHERE relname LIKE '%trips%'") == []
     for _ in range(2):
         succeeded(command("TaxiStageLoad", *month))
@@ -241,7 +243,7 @@ def test_single_tasks_are_taken_up_where_they_ended(
     assert "2024-02: fetched" not in run.output
     assert "2024-02: staged" not in run.output
     assert database.contents() == undisturbed.contents
-    assert files_in_work(command.folder) == []
+    assert files_in_work(command.folder / "data") == []
 
 
 # --- what is published --------------------------------------------------------------------------
@@ -266,7 +268,7 @@ def test_a_month_that_is_not_published_leaves_the_others_alone(
             assert "TaxiPublished(month=2024-04, taxi_type=green)" in run.output
             assert "Traceback" not in run.output
             assert database.contents() == undisturbed.contents
-            assert files_in_work(command.folder) == []
+            assert files_in_work(command.folder / "data") == []
 
 
 @on_one_server
@@ -326,7 +328,7 @@ def test_a_network_that_fails_for_a_while_fails_no_run(
         resumed = [each.headers["Range"] for each in mirror.requests if "Range" in each.headers]
     assert resumed[0] == "bytes=9000-"
     assert database.contents() == undisturbed.contents
-    assert files_in_work(command.folder) == []
+    assert files_in_work(command.folder / "data") == []
 
 
 # --- clean-up, reset, editions ------------------------------------------------------------------
@@ -341,18 +343,18 @@ def test_files_that_are_kept_are_used_again_and_cleaned_later(
         for _ in range(2):
             merge_three(command, keep)
             assert database.contents() == undisturbed.contents
-            kept = files_in_work(command.folder)
+            kept = files_in_work(command.folder / "data")
             assert len(kept) == 3 * 4
             assert len(fetched(mirror)) == 3
         succeeded(command("TaxiReset", "--month=2024-02", "--taxi-type=green", keep))
-        assert files_in_work(command.folder) == kept
+        assert files_in_work(command.folder / "data") == kept
         merge_three(command, keep)
         assert len(fetched(mirror)) == 3
         trips = undisturbed.contents["trips"]
         assert database.contents()["trips"] == trips
-        assert files_in_work(command.folder) == kept
+        assert files_in_work(command.folder / "data") == kept
         merge_three(command)
-        assert files_in_work(command.folder) == []
+        assert files_in_work(command.folder / "data") == []
         assert database.contents()["trips"] == trips
         assert len(fetched(mirror)) == 3
 
@@ -443,7 +445,7 @@ def test_what_is_gone_is_loaded_again(
     for _ in range(2):
         merge_three(command_merged)
         assert all_but_ledger(merged) == before
-        assert files_in_work(command_merged.folder) == []
+        assert files_in_work(command_merged.folder / "data") == []
 
 
 # --- at once ------------------------------------------------------------------------------------
@@ -456,7 +458,7 @@ def test_two_of_one_command_at_once_make_what_one_makes(
     for run in at_once(*(command.start("RangeMonthly", *flags) for _ in range(2))):
         succeeded(run)
     assert database.contents() == undisturbed.contents
-    assert files_in_work(command.folder) == []
+    assert files_in_work(command.folder / "data") == []
 
 
 def test_two_commands_with_folders_of_their_own_make_what_one_makes(
@@ -470,7 +472,7 @@ def test_two_commands_with_folders_of_their_own_make_what_one_makes(
     assert database.contents() == undisturbed.contents
     merge_three(command)
     for root in roots:
-        assert files_in_work(command.folder, root) == []
+        assert files_in_work(command.folder / root) == []
 
 
 def test_ranges_that_overlap_can_run_at_once(
@@ -482,22 +484,22 @@ def test_ranges_that_overlap_can_run_at_once(
         succeeded(run)
     assert all_but_ledger(database) == all_but_ledger(undisturbed.database)
     assert database.contents()["ledger"] == undisturbed.contents["ledger"]
-    assert files_in_work(command.folder) == []
+    assert files_in_work(command.folder / "data") == []
 
 
 @on_one_server
 def test_two_commands_at_once_share_the_embedded_warehouse(
-    command: Luigi, undisturbed: Undisturbed
+    command: Luigi, undisturbed: Undisturbed, embedded_root: Path
 ) -> None:
-    command.settings["--warehouse-url"] = "embedded"
+    command.settings |= {"--warehouse-url": "embedded", "--storage-root": str(embedded_root)}
     flags = command.range_flags("green", *MONTHS)
     for run in at_once(*(command.start("RangeMonthly", *flags) for _ in range(2))):
         succeeded(run)
-    assert not (command.folder / "data" / "warehouse" / "postmaster.pid").exists()
+    assert not (embedded_root / "warehouse" / "postmaster.pid").exists()
     merge_three(command)
-    database = Database(embedded.ensure_running(command.folder / "data"))
-    assert database.contents() == undisturbed.contents
-    assert files_in_work(command.folder) == []
+    with embedded_database(embedded_root) as database:
+        assert database.contents() == undisturbed.contents
+    assert files_in_work(embedded_root) == []
 
 
 # --- flags and help -----------------------------------------------------------------------------

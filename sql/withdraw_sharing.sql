@@ -1,0 +1,29 @@
+-- A trip that two files have is stored once, under the first one's name. When that file's trips
+-- are removed, a month that counted some as present no longer has all that its marker promises.
+DELETE FROM {{ marker_table | identifier }}
+WHERE update_id IN (
+    SELECT {{ update_id_prefix | value }} || to_char(last_load.month, 'YYYY-MM')
+    FROM (
+        SELECT DISTINCT ON (month)
+            month,
+            rows_present,
+            pickup_months
+        FROM load_history
+        WHERE
+            taxi_type = {{ taxi_type | value }}
+            AND trips_table = {{ trips | join('.') | value }}
+        ORDER BY month ASC, load_id DESC
+    ) AS last_load
+    WHERE
+        last_load.month <> {{ month | value }}
+        AND last_load.rows_present > 0
+        AND EXISTS (
+            SELECT
+            FROM load_history AS removed
+            WHERE
+                removed.taxi_type = {{ taxi_type | value }}
+                AND removed.month = {{ month | value }}
+                AND removed.pickup_months
+                ?| ARRAY(SELECT jsonb_object_keys(last_load.pickup_months))
+        )
+);

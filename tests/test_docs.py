@@ -1,0 +1,88 @@
+"""What the docs say is so: commands run, and what they name is there."""
+
+import re
+import shlex
+import subprocess
+import sys
+from configparser import RawConfigParser
+from datetime import date
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, Luigi, folder_url
+
+from luigi_tasks.sample import write_month
+
+README = (ROOT / "README.md").read_text()
+
+
+def readme_commands() -> list[str]:
+    """The luigi commands of the README, each on one line."""
+    joined = README.replace("\\\n", " ")
+    return [found[1].strip() for found in re.finditer(r"\.venv/bin/luigi (--module .*)", joined)]
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Small made-up files for the months that the README's commands name."""
+    folder = tmp_path_factory.mktemp("published")
+    for taxi_type in ("yellow", "green"):
+        for month in (1, 2, 3):
+            name = f"{taxi_type}_tripdata_2024-{month:02}.parquet"
+            write_month(folder / name, taxi_type, date(2024, month, 1), rows=50)
+    return folder
+
+
+@pytest.mark.parametrize("command", readme_commands())
+def test_a_command_of_the_readme_runs(command: str, luigi_command: Luigi, published: Path) -> None:
+    words = shlex.split(command)
+    # the last flag wins: made-up months, and the test's database
+    overrides = [f"--source-url={folder_url(published)}"]
+    if "RangeMonthly" in words:
+        overrides += ["--start=2024-01", "--stop=2024-04"]
+    run = luigi_command(*words[2:], *overrides)
+    assert run.code == 0, run.output
+
+
+def test_the_python_example_of_the_readme_runs(luigi_command: Luigi, tmp_path: Path) -> None:
+    [example] = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    settings = tmp_path / "luigi.cfg"
+    settings.write_text(f"[warehouse]\nurl = {luigi_command.settings['--warehouse-url']}\n")
+    script = f"{example}\nprint(connection.get_dsn_parameters()['dbname'])"
+    run = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.startswith("test_")
+
+
+@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", "docs/decisions.md"])
+def test_what_a_document_names_is_there(document: str) -> None:
+    text = (ROOT / document).read_text()
+    links = [link for link in re.findall(r"\]\(([^)]+)\)", text) if "://" not in link]
+    scripts = re.findall(r"\bscripts/[a-z-]+", text)
+    assert links or scripts or document.startswith("docs")
+    for name in {*links, *scripts}:
+        assert ((ROOT / document).parent / name).exists() or (ROOT / name).exists(), name
+
+
+def test_scripts_can_be_run() -> None:
+    for script in (ROOT / "scripts").iterdir():
+        assert script.stat().st_mode & 0o111, f"{script.name} isn't executable"
+        assert script.read_text().startswith("#!/usr/bin/env bash\n# "), script.name
+        assert "set -euo pipefail\n" in script.read_text(), script.name
+
+
+def test_the_exit_codes_of_the_readme_are_those_of_luigi_cfg() -> None:
+    settings = RawConfigParser()
+    settings.read(ROOT / "luigi.cfg")
+    documented = {int(code) for code in re.findall(r"^\| (\d+) \|", README, re.MULTILINE)}
+    configured = {int(code) for code in settings["retcode"].values()}
+    assert documented - {0} <= configured
+    assert {20, 30, 35, 40} <= documented
+
+
+def test_the_changelog_has_the_present_version() -> None:
+    settings = RawConfigParser()
+    settings.read(ROOT / "setup.cfg")
+    assert f"\n## {settings['metadata']['version']}\n" in (ROOT / "CHANGELOG.md").read_text()
