@@ -85,6 +85,21 @@ def test_a_trip_in_two_files_is_stored_once(months: Months) -> None:
     assert partitions(months) == {"2024_01": 2, "2024_02": 4, "other": 0}
 
 
+@pytest.mark.parametrize("taken_out_by", ["reset", "another edition"])
+def test_a_trip_in_two_files_outlives_either(months: Months, taken_out_by: str) -> None:
+    shared = trip("2024-02-01 00:10:00")
+    months.load([*trips(2), shared], JANUARY)
+    assert months.load([shared, *trips(2, "2024-02-15 10:00:00")], FEBRUARY).rows_present == 1
+
+    if taken_out_by == "reset":
+        warehouse.reset("green", JANUARY)
+    else:
+        assert months.load(trips(2), JANUARY).rows_removed == 1
+
+    assert FEBRUARY not in warehouse.merged_months("green", [JANUARY, FEBRUARY])
+    assert months.load([shared, *trips(2, "2024-02-15 10:00:00")], FEBRUARY).rows_inserted == 1
+
+
 def test_a_month_without_rows_is_merged(months: Months) -> None:
     for _ in range(2):
         assert months.load([]) == warehouse.Merged()

@@ -109,7 +109,15 @@ def test_trips_go_to_the_table_of_the_settings(months: Months, settings: Set, ta
 
 
 @pytest.mark.parametrize(
-    "name", ["green_trips", "green_trips_other", "green_trips_2024_01", "trips", "load_history"]
+    "name",
+    [
+        "green_trips",
+        "green_trips_other",
+        "green_trips_2024_01",
+        "green_trips_staging_2024_01",
+        "trips",
+        "load_history",
+    ],
 )
 def test_a_table_of_somebody_else_is_refused_and_left_alone(months: Months, name: str) -> None:
     months.database.query(f"CREATE TABLE {name} (note text)")
