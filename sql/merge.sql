@@ -1,5 +1,6 @@
 -- Staged trips of one month of pickup into the trips table, each once. The month's bounds are
--- constants, so that PostgreSQL reads this month's partition and no other.
+-- constants, so that PostgreSQL reads this month's partition and no other; rows come in the order
+-- of the primary key, so that its index grows at one end.
 MERGE INTO {{ trips | identifier }} AS trip
 USING (
     SELECT *
@@ -7,6 +8,7 @@ USING (
     WHERE
         pickup_datetime >= {{ start | value }}
         AND pickup_datetime < {{ stop | value }}
+    ORDER BY unique_row_id
 ) AS staged
     ON
         trip.unique_row_id = staged.unique_row_id
