@@ -70,11 +70,13 @@ class MonthFiles:
         self._remove_work()
         try:
             self._work.mkdir(parents=True, exist_ok=True)
-            folder = tempfile.TemporaryDirectory(prefix=self._work_prefix, dir=self._work)
+            folder = Path(tempfile.mkdtemp(prefix=self._work_prefix, dir=self._work))
         except OSError as error:
             raise TaxiError(f"[storage] root: {error}") from None
-        with folder as path:
-            yield Path(path)
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
     def remove(self) -> None:
         """Remove what only the load needs; a failure is logged, for it harms nothing but space."""

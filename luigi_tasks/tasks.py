@@ -5,17 +5,17 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import asdict
 from datetime import date, datetime, timezone
 from pathlib import Path
 from typing import Any, TypeVar
 
 import luigi
 import luigi.tools.range
-from dateutil.relativedelta import relativedelta
 from luigi.parameter import ParameterException
 from luigi.util import requires
 
-from luigi_tasks import config, runner, source, storage, warehouse
+from luigi_tasks import config, published, runner, source, storage, warehouse
 from luigi_tasks.catalog import TAXI_TYPES
 from luigi_tasks.config import MonthParameter, TaxiTypeParameter
 from luigi_tasks.errors import TaxiError
@@ -81,27 +81,6 @@ class FileTask(MonthTask):
         return config.cleanup().enabled and self.merged.exists()
 
 
-class PublishedTarget(luigi.Target):
-    """A month's file at its source."""
-
-    def __init__(self, taxi_type: str, month: date) -> None:
-        self.taxi_type, self.month = taxi_type, month
-
-    def __str__(self) -> str:
-        return _url(self.taxi_type, self.month)
-
-    def exists(self) -> bool:
-        """Whether it is published.
-
-        :raises TaxiError: neither this month nor any of some others is: the URL is wrong. The
-            TLC answers 403 to both.
-        """
-        if _is_published(self.taxi_type, self.month):
-            return True
-        _check_source(self.taxi_type, self.month)
-        return False
-
-
 class RawTarget(luigi.LocalTarget):
     """A fetched file with the record of its edition."""
 
@@ -110,21 +89,22 @@ class RawTarget(luigi.LocalTarget):
 
 
 class TripsTarget(luigi.LocalTarget):
-    """A canonical file with the record of its load."""
+    """A canonical file with the record of its load, made from the raw file that is there."""
 
     def __init__(self, files: storage.MonthFiles) -> None:
         super().__init__(str(files.trips))
         self.files = files
 
     def exists(self) -> bool:
-        return self.files.read_load() is not None
+        load, edition = self.files.read_load(), source.read_edition(self.files.raw)
+        return load is not None and (edition is None or edition.sha256 == load.sha256)
 
 
 class TaxiPublished(MonthTask, luigi.ExternalTask):
     """A month's file, for the TLC to publish."""
 
-    def output(self) -> PublishedTarget:
-        return PublishedTarget(self.taxi_type, self.month)
+    def output(self) -> published.PublishedTarget:
+        return published.PublishedTarget(self.taxi_type, self.month)
 
 
 @requires(TaxiPublished)
@@ -139,7 +119,7 @@ class TaxiDownload(FileTask, luigi.Task):
         settings = config.source()
         with Progress(self, f"fetching {self.label}", "B") as progress:
             edition = source.fetch(
-                _url(self.taxi_type, self.month),
+                published.url(self.taxi_type, self.month),
                 self.files.raw,
                 timeout=settings.timeout,
                 retries=settings.retries,
@@ -163,26 +143,24 @@ class TaxiTransform(FileTask, luigi.Task):
         if edition is None:
             raise TaxiError(f"{files.raw} is gone; run again")
         with files.work_folder() as work:
-            report = runner.run(self._command(work), work)
+            report = self._transform(work)
+            origin = asdict(edition)
             load = Load(
-                url=edition.url,
-                etag=edition.etag,
-                last_modified=edition.last_modified,
-                bytes=edition.bytes,
-                sha256=edition.sha256,
+                download_seconds=origin.pop("seconds"),
+                **origin,
                 rows_read=report["rows_read"],
                 rows_rejected=report["rows_rejected"],
                 rows_staged=report["rows_written"],
                 unknown_columns=report["unknown_columns"],
-                download_seconds=edition.seconds,
                 transform_seconds=time.monotonic() - began,
                 started_at=started_at,
             )
             files.keep(work, load)
         self._tell(load)
 
-    def _command(self, work: Path) -> list[str | Path]:
-        return [
+    def _transform(self, work: Path) -> dict[str, Any]:
+        """Run the transform in a work folder, and return what it reports."""
+        command: list[str | Path] = [
             sys.executable,
             "-m",
             "luigi_tasks.transform",
@@ -192,6 +170,12 @@ class TaxiTransform(FileTask, luigi.Task):
             f"--rejects={work / self.files.rejects.name}",
             f"--max-reject-ratio={config.transform().max_reject_ratio}",
         ]
+        try:
+            return runner.run(command, work)
+        except TaxiError:
+            if config.cleanup().enabled:
+                self.files.remove()  # so that the next run fetches it anew, corrected perhaps
+            raise
 
     def _tell(self, load: Load) -> None:
         logger.info("%s: read %d rows, rejected %d", self.label, load.rows_read, load.rows_rejected)
@@ -344,26 +328,3 @@ def remove_left_over() -> None:
         with warehouse.turn(taxi_type, month, wait=False) as held:
             if held and warehouse.merged_months(taxi_type, [month]):
                 storage.MonthFiles(taxi_type, month).remove()
-
-
-def _url(taxi_type: str, month: date) -> str:
-    return config.source().render("url", taxi_type=taxi_type, month=month)
-
-
-def _is_published(taxi_type: str, month: date) -> bool:
-    settings = config.source()
-    url = _url(taxi_type, month)
-    return source.is_published(url, timeout=settings.timeout, retries=settings.retries)
-
-
-def _check_source(taxi_type: str, month: date) -> None:
-    """Raise a TaxiError unless one of the months around, or a well-known one, is published."""
-    first = TAXI_TYPES[taxi_type].reads_from
-    others = [month + relativedelta(months=distance) for distance in (-1, -2, -3, -6, -12, 1, 12)]
-    others += [first, date(2019, 1, 1), date(2023, 1, 1)]
-    candidates = [other for other in others if first <= other]
-    if not any(_is_published(taxi_type, other) for other in candidates):
-        raise TaxiError(
-            f"nothing is published at {source.shown(_url(taxi_type, month))}, nor for "
-            f"{', '.join(f'{other:%Y-%m}' for other in candidates)}: is [source] url right?"
-        )

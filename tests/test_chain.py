@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.parse
 import urllib.request
 from collections.abc import Callable
 from configparser import RawConfigParser
@@ -164,6 +165,7 @@ def test_a_task_tells_its_counts_in_one_line(
     ]
 
 
+@on_one_server
 def test_a_range_of_sixty_months_is_not_clipped(
     luigi_command: Luigi, database: Database, published: Published
 ) -> None:
@@ -182,6 +184,7 @@ def test_a_range_of_sixty_months_is_not_clipped(
         assert database.value("SELECT count(*) FROM green_trips") == 60
 
 
+@on_one_server
 def test_the_bare_command_takes_its_range_from_luigi_cfg(
     luigi_command: Luigi, database: Database, published: Published
 ) -> None:
@@ -222,6 +225,7 @@ def test_a_single_month_can_be_merged(command: Luigi, database: Database) -> Non
         assert files_in_work(command.folder / "data") == []
 
 
+@on_one_server
 def test_single_tasks_are_taken_up_where_they_ended(
     command: Luigi, database: Database, undisturbed: Undisturbed
 ) -> None:
@@ -334,6 +338,7 @@ def test_a_network_that_fails_for_a_while_fails_no_run(
 # --- clean-up, reset, editions ------------------------------------------------------------------
 
 
+@on_one_server
 def test_files_that_are_kept_are_used_again_and_cleaned_later(
     command: Luigi, database: Database, three_months: Published, undisturbed: Undisturbed
 ) -> None:
@@ -535,9 +540,10 @@ def test_help_describes_the_parameters(
     printed = succeeded(luigi_command(task.__name__, "--help")).output
     described = dict(task.get_params())
     for name in parameters:
-        assert described[name].description
+        description = described[name].description.partition(" Choices:")[0]
+        assert description
         flag = f"--{name.replace('_', '-')} {name.upper()}"
-        assert re.search(f"{flag}\\s+{re.escape(described[name].description)}", printed)
+        assert re.search(rf"{flag}\s+{re.escape(description)}", printed)
 
 
 # --- the central scheduler ----------------------------------------------------------------------
@@ -568,7 +574,7 @@ def scheduler(tmp_path: Path) -> Any:
 
 def ask_scheduler(url: str, method: str, **arguments: Any) -> Any:
     """Call a method of the scheduler's API; None while it isn't up."""
-    body = f"data={urllib.request.quote(json.dumps(arguments))}".encode()
+    body = urllib.parse.urlencode({"data": json.dumps(arguments)}).encode()
     try:
         with urllib.request.urlopen(f"{url}/api/{method}", body, timeout=10) as answer:
             return json.load(answer)["response"]
