@@ -34,12 +34,14 @@ WITH_FILES = [
     "load_without_its_trips",
     "transform_kept",
 ]
-WITH_TABLES = [
+IN_TRANSACTIONS = [
     "middle_of_copy",
     "staging_before_its_commit",
-    "staging_committed",
     "middle_of_merge",
     "merge_before_its_commit",
+]
+AFTER_TRANSACTIONS = [
+    "staging_committed",
     "merge_committed",
     "middle_of_clean_up",
     "clean_up_done",
@@ -105,7 +107,14 @@ def test_the_next_run_completes_a_file_that_was_killed_at(
     assert_next_run_completes(command, database, undisturbed)
 
 
-@pytest.mark.parametrize("point", WITH_TABLES)
+@pytest.mark.parametrize(
+    ("server", "point"),
+    [
+        *(("embedded", point) for point in IN_TRANSACTIONS + AFTER_TRANSACTIONS),
+        *(("system", point) for point in IN_TRANSACTIONS),
+    ],
+    indirect=["server"],
+)
 def test_the_next_run_completes_a_table_that_was_killed_at(
     command: Luigi, database: Database, undisturbed: Undisturbed, point: str
 ) -> None:
