@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 from luigi_tasks.errors import TaxiError
 
 if TYPE_CHECKING:
+    from luigi_tasks.ranges import RangeMonthly
     from luigi_tasks.tasks import (
-        RangeMonthly,
         TaxiDownload,
         TaxiMerge,
         TaxiPublished,
@@ -47,10 +47,10 @@ def __getattr__(name: str) -> Any:
     """
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from luigi_tasks import tasks
+    from luigi_tasks import ranges, tasks
 
-    return getattr(tasks, name)
+    return getattr(ranges if name == "RangeMonthly" else tasks, name)
 
 
 if "luigi" in sys.modules:  # so that --module luigi_tasks registers them
-    from luigi_tasks import tasks  # noqa: F401
+    from luigi_tasks import ranges  # noqa: F401

@@ -38,6 +38,18 @@ class MonthParameter(luigi.MonthParameter):
             ) from None
 
 
+class ParametersParameter(luigi.DictParameter):
+    """The other parameters of a task, as JSON."""
+
+    def parse(self, source: str) -> Any:
+        try:
+            return super().parse(source)
+        except ValueError as error:
+            raise TaxiError(
+                f'of-params {source!r}: must be JSON such as {{"taxi_type": "green"}}; {error}'
+            ) from None
+
+
 class TaxiTypeParameter(luigi.ChoiceParameter[str]):
     """One of the catalog's taxi types."""
 

@@ -23,7 +23,9 @@ START_TIMEOUT = 300
 #: Only the user that runs the server, and root, may connect: it trusts whoever can.
 SETTINGS = "\n# luigi_tasks\nunix_socket_permissions = 0700\n"
 
-_urls: dict[Path, str] = {}
+#: What this process uses, by the cluster's folder: its lock as a user, and the server.
+_users: dict[Path, IO[str]] = {}
+_servers: dict[Path, Any] = {}
 
 
 def ensure_running(root: Path) -> str:
@@ -33,21 +35,17 @@ def ensure_running(root: Path) -> str:
     :raises TaxiError: the folder can't be written, or the server doesn't start.
     """
     folder = (root / "warehouse").resolve()
-    if folder not in _urls:
+    if folder not in _servers or not _is_running(folder):
         try:
             folder.parent.mkdir(parents=True, exist_ok=True)
             with _locked(folder, "starting", fcntl.LOCK_EX):
-                users = _locked(folder, "users", fcntl.LOCK_SH)
-                try:
-                    server = _start(folder)
-                except BaseException:
-                    users.close()
-                    raise
+                if folder not in _users:
+                    _users[folder] = _locked(folder, "users", fcntl.LOCK_SH)
+                    atexit.register(_stop_if_alone, folder, os.getpid())
+                _servers[folder] = _start(folder)
         except OSError as error:
             raise TaxiError(f"[storage] root: {root} can't hold the warehouse: {error}") from None
-        _urls[folder] = server.get_uri()
-        atexit.register(_stop_if_alone, folder, server, users, os.getpid())
-    return _urls[folder]
+    return str(_servers[folder].get_uri())
 
 
 def binary(name: str) -> Path:
@@ -67,13 +65,13 @@ def _locked(folder: Path, purpose: str, kind: int) -> IO[str]:
 def _start(folder: Path) -> Any:
     server = _pgserver().get_server(folder, cleanup_mode=None, start=False)
     _forget_dead_server(folder)
-    if not (folder / "PG_VERSION").exists():
-        server.ensure_pgdata_inited()
-        with (folder / "postgresql.conf").open("a") as settings:
-            settings.write(SETTINGS)
     deadline = time.monotonic() + START_TIMEOUT
     while True:
         try:
+            if not (folder / "PG_VERSION").exists():
+                server.ensure_pgdata_inited()
+                with (folder / "postgresql.conf").open("a") as settings:
+                    settings.write(SETTINGS)
             server.start()
             return server
         except (subprocess.SubprocessError, AssertionError):
@@ -101,19 +99,30 @@ def _pgserver() -> Any:
 
 def _forget_dead_server(folder: Path) -> None:
     """Remove the note of a server whose process number has since gone to another program."""
+    if not _is_running(folder):
+        (folder / "postmaster.pid").unlink(missing_ok=True)
+
+
+def _is_running(folder: Path) -> bool:
+    """Whether the process that the cluster's note names is a living PostgreSQL."""
     import psutil
 
-    note = folder / "postmaster.pid"
-    with suppress(FileNotFoundError, ValueError, IndexError, psutil.NoSuchProcess):
-        number = int(note.read_text().split()[0])
-        if not psutil.Process(number).name().startswith("postgres"):
-            note.unlink()
+    try:
+        number = int((folder / "postmaster.pid").read_text().split()[0])
+        process = psutil.Process(number)
+        is_postgres = process.name().startswith("postgres")
+        return is_postgres and process.status() != psutil.STATUS_ZOMBIE
+    except (FileNotFoundError, ValueError, IndexError, psutil.NoSuchProcess):
+        return False
 
 
-def _stop_if_alone(folder: Path, server: Any, users: IO[str], owner: int) -> None:
+def _stop_if_alone(folder: Path, owner: int) -> None:
     if os.getpid() != owner:
         return
-    _urls.pop(folder, None)
+    users = _users.pop(folder)
+    if not folder.parent.exists():  # the whole storage was removed
+        users.close()
+        return
     with _locked(folder, "starting", fcntl.LOCK_EX):
         try:
             fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -121,4 +130,5 @@ def _stop_if_alone(folder: Path, server: Any, users: IO[str], owner: int) -> Non
             return
         finally:
             users.close()
-        server.stop()
+        if folder in _servers and _is_running(folder):
+            _servers[folder].stop()

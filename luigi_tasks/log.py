@@ -4,6 +4,7 @@ import logging
 import re
 
 from luigi.parameter import ParameterException
+from luigi.task_register import TaskClassException
 
 from luigi_tasks.errors import TaxiError
 
@@ -11,7 +12,7 @@ from luigi_tasks.errors import TaxiError
 class OneLine(logging.Filter):
     """Show a mistake as its one line, where Luigi would print a traceback.
 
-    A mistake is a TaxiError, or a parameter that Luigi misses or doesn't know. With log
+    A mistake is a TaxiError, or a task or parameter that Luigi misses or doesn't know. With log
     level DEBUG the traceback stays.
     """
 
@@ -28,8 +29,8 @@ class OneLine(logging.Filter):
             return True
         error = _mistake(record.exc_info[1]) if record.exc_info else None
         if error:
-            happened = record.getMessage()
-            record.msg = str(error) if happened == self._UNCAUGHT else f"{happened}: {error}"
+            happened, told = record.getMessage(), " ".join(str(error).split())
+            record.msg = told if happened == self._UNCAUGHT else f"{happened}: {told}"
             record.args = record.exc_info = None
         elif "Traceback" in str(record.msg):
             found = self._TRACEBACK.search(record.getMessage())
@@ -42,7 +43,7 @@ class OneLine(logging.Filter):
 def _mistake(error: BaseException | None) -> Exception | None:
     """The mistake that an exception is, or comes from."""
     while error is not None:
-        if isinstance(error, (TaxiError, ParameterException)):
+        if isinstance(error, (TaxiError, ParameterException, TaskClassException)):
             return error
         error = error.__cause__ or error.__context__
     return None

@@ -48,7 +48,7 @@ class MonthFiles:
             record = json.loads(self._record.read_text())
             load = Load(**record["load"])
             return load if record["bytes"] == self.trips.stat().st_size else None
-        except (FileNotFoundError, ValueError, TypeError, KeyError):
+        except (OSError, ValueError, TypeError, KeyError):
             return None
 
     def keep(self, work: Path, load: "Load") -> None:

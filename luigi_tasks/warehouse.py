@@ -636,7 +636,10 @@ def _plain_errors() -> Iterator[None]:
             "CREATE on the schema of [trips] table, and must own the tables that are there"
         ) from None
     except (psycopg2.errors.ReadOnlySqlTransaction, psycopg2.OperationalError) as error:
-        raise TaxiError(f"the warehouse refuses: {_first_line(error)}") from None
+        happened = "refuses" if error.pgcode else "broke the connection"
+        raise TaxiError(f"the warehouse {happened}: {_first_line(error)}") from None
+    except psycopg2.InterfaceError as error:  # closed in the midst of a transaction
+        raise TaxiError(f"the warehouse broke the connection: {_first_line(error)}") from None
 
 
 def _first_line(error: Exception) -> str:

@@ -20,7 +20,7 @@ from typing import Any
 
 from luigi.cmdline import luigi_run
 
-from luigi_tasks import config, runner, source, storage, tasks, warehouse
+from luigi_tasks import config, ranges, runner, source, storage, warehouse
 
 POINTS: dict[str, Callable[[], None]] = {}
 
@@ -215,7 +215,7 @@ def clean_up_done() -> None:
 
 @point
 def all_but_the_range() -> None:
-    before(tasks.RangeMonthly, "run")
+    before(ranges.RangeMonthly, "run")
 
 
 @point

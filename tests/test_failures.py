@@ -131,7 +131,6 @@ def test_a_wrong_line_in_luigi_cfg_is_refused(
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["TaxiMerg", "--month=2024-01"], ["TaxiMerg", "TaxiMerge"]),
         (["RangeMonthly", "--of=TaxiMerg"], ["TaxiMerg"]),
         (["TaxiMerge", "--month=2024-01", "--colour=green"], ["--colour"]),
         (["TaxiMerge"], ["month", "TaxiMerge"]),
