@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import luigi
-from jinja2 import Environment, StrictUndefined, TemplateError, meta
+from jinja2 import Environment, StrictUndefined, Template, TemplateError, meta
 from luigi.configuration import get_config
 from luigi.parameter import ParameterException
 
@@ -83,13 +83,13 @@ class _Templated:
         siblings = {name for name, _ in type(self).get_params()} - {key}  # type: ignore[attr-defined]
         values = dict(names)
         try:
-            used = meta.find_undeclared_variables(_TEMPLATES.parse(text))
+            template, used = _compiled(text)
             for name in sorted(used - values.keys()):
                 if name not in siblings:
                     known = ", ".join(sorted({*names, *siblings}))
                     raise TaxiError(f"{where}: {name!r} is not known here; known are {known}")
                 values[name] = self._render(name, names, [*within, key])
-            return str(_compiled(text).render(values))
+            return template.render(values)
         except TemplateError as error:
             raise TaxiError(f"{where}: {error.message}") from None
         except (TypeError, ValueError, ArithmeticError) as error:  # of an expression in it
@@ -97,8 +97,10 @@ class _Templated:
 
 
 @lru_cache
-def _compiled(text: str) -> Any:
-    return _TEMPLATES.from_string(text)
+def _compiled(text: str) -> tuple[Template, frozenset[str]]:
+    """A template, and the names that it uses."""
+    names = meta.find_undeclared_variables(_TEMPLATES.parse(text))
+    return _TEMPLATES.from_string(text), frozenset(names)
 
 
 class _PrintedMonth(date):
