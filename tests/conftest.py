@@ -11,7 +11,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -202,7 +201,6 @@ class Run:
 
     code: int
     output: str
-    seconds: float
 
 
 @dataclass
@@ -230,10 +228,9 @@ class Luigi:
         )
 
     def __call__(self, task: str, *flags: str, timeout: float = 300) -> Run:
-        began = time.monotonic()
         process = self.start(task, *flags)
         output, _ = process.communicate(timeout=timeout)
-        return Run(process.returncode, output, time.monotonic() - began)
+        return Run(process.returncode, output)
 
     def merge_range(self, taxi_type: str, start: str, stop: str, *flags: str) -> Run:
         """The main job: ``RangeMonthly --of TaxiMerge``."""

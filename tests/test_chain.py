@@ -45,7 +45,7 @@ def merge_three(command: Luigi, *flags: str) -> Run:
 def at_once(*started: "subprocess.Popen[str]") -> list[Run]:
     """Wait for commands that run at the same time."""
     outputs = [process.communicate(timeout=300)[0] for process in started]
-    return [Run(p.returncode, text, 0) for p, text in zip(started, outputs, strict=True)]
+    return [Run(p.returncode, text) for p, text in zip(started, outputs, strict=True)]
 
 
 def mirror_url(mirror: Mirror) -> str:

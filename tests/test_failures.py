@@ -152,7 +152,7 @@ def test_what_is_not_there_is_named(
         text=True,
         timeout=60,
     )
-    assert_refused(Run(finished.returncode, finished.stdout, 0), None, *words)
+    assert_refused(Run(finished.returncode, finished.stdout), None, *words)
     assert not (luigi_command.folder / "data").exists()
 
 
@@ -370,7 +370,7 @@ def test_a_server_that_is_too_old_is_told(command: Luigi, database: Database) ->
         text=True,
         timeout=60,
     )
-    run = Run(finished.returncode, finished.stdout, 0)
+    run = Run(finished.returncode, finished.stdout)
     version = database.value("SELECT current_setting('server_version_num')::int / 10000")
     assert_refused(run, NOT_ASKED, f"is PostgreSQL {version}", "99 or later is needed")
     assert is_empty(database)

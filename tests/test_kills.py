@@ -83,7 +83,7 @@ def run_killed_at(point: str, command: Luigi) -> Run:
         text=True,
         timeout=120,
     )
-    return Run(killed.returncode, killed.stdout, 0)
+    return Run(killed.returncode, killed.stdout)
 
 
 def assert_next_run_completes(command: Luigi, database: Database, undisturbed: Undisturbed) -> Run:

@@ -81,7 +81,7 @@ def loaded(
             "--source-url": folder_url((shared_data / "parquet").resolve()),
         }
         command = Luigi(tmp_path_factory.mktemp("real"), settings)
-        loaded = Loaded(command, database, Run(0, "", 0), {})
+        loaded = Loaded(command, database, Run(0, ""), {})
         loaded.run = loaded.load()
         assert loaded.run.code == 0, loaded.run.output
         loaded.at_first = loaded.state()
