@@ -6,6 +6,7 @@ included; see there for what each key means. A value that isn't as it must be is
 """
 
 import re
+from collections.abc import Iterable, Mapping
 from configparser import RawConfigParser
 from datetime import date
 from functools import lru_cache
@@ -108,6 +109,13 @@ class _PrintedMonth(date):
         return f"{self:%Y-%m}"
 
 
+def _boolean(description: str) -> luigi.BoolParameter:
+    """A parameter whose flag takes true or false."""
+    return luigi.BoolParameter(
+        parsing=luigi.BoolParameter.EXPLICIT_PARSING, description=description
+    )
+
+
 class source(_Templated, luigi.Config):
     url = luigi.Parameter(description="where a month's file is published; http, https or file")
     timeout = luigi.FloatParameter(
@@ -131,17 +139,44 @@ class trips(_Templated, luigi.Config):
 
 class transform(luigi.Config):
     max_reject_ratio = luigi.FloatParameter(description="share of unreadable rows that may pass")
+    script = luigi.Parameter(description="a Python file or command that transforms a month's file")
+    script_runs = luigi.ChoiceParameter(
+        choices=["instead", "after"], description="of the built-in transform"
+    )
 
 
 class runner(luigi.Config):
-    kind = luigi.ChoiceParameter(choices=["process"], description="where the transform runs")
+    kind = luigi.ChoiceParameter(
+        choices=["process", "docker"], description="where the transform runs"
+    )
+    environment = luigi.DictParameter(description="more environment variables, as JSON")
+    time_limit = luigi.FloatParameter(description="seconds until it is stopped; 0: no limit")
+    stop_grace = luigi.FloatParameter(description="seconds between stopping and killing it")
+    image = luigi.Parameter(description="image; empty: the transform's own")
+    build = luigi.Parameter(description="Dockerfile of the image, to build it when it's missing")
+    base_image = luigi.Parameter(description="what an image is built on")
+    pull = luigi.ChoiceParameter(
+        choices=["if_not_present", "always", "never"], description="when to pull or build it"
+    )
+    engine = luigi.Parameter(description="the engine's URL; empty: DOCKER_HOST, or this machine's")
+    files = luigi.ChoiceParameter(
+        choices=["mount", "copy"], description="how files get into a container and out of it"
+    )
+    memory = luigi.Parameter(description="limit, such as 512m or 2g; empty: none")
+    cpus = luigi.FloatParameter(description="limit of processors; 0: none")
+    pids = luigi.IntParameter(description="limit of processes and threads; 0: none")
+    network = luigi.Parameter(description="network of a container")
+    user = luigi.Parameter(description="user in a container; empty: yours, or nobody for root")
+    read_only = _boolean("whether a container can write only in its working folder and /tmp")
+    tmpfs = luigi.Parameter(description="size of a container's /tmp")
+    cap_drop = luigi.ListParameter(description="capabilities to drop, as JSON")
+    no_new_privileges = _boolean("whether setuid programs give no rights")
+    volumes = luigi.ListParameter(description="more volumes, as JSON")
+    keep_failed = _boolean("whether a container that failed stays")
 
 
 class cleanup(luigi.Config):
-    enabled = luigi.BoolParameter(
-        parsing=luigi.BoolParameter.EXPLICIT_PARSING,
-        description="whether a month's files are removed once it is merged",
-    )
+    enabled = _boolean("whether a month's files are removed once it is merged")
 
 
 def trips_table(taxi_type: str) -> tuple[str, str]:
@@ -192,7 +227,39 @@ def check(taxi_type: str, month: date) -> None:
         raise TaxiError(
             f"[transform] max_reject_ratio: {transform().max_reject_ratio} must be from 0 to 1"
         )
+    _check_runner(runner())
     _check_tables(taxi_type, month)
+
+
+def _check_runner(settings: runner) -> None:
+    def require(holds: Any, key: str, wanted: str) -> None:
+        if not holds:
+            raise TaxiError(f"[runner] {key}: {getattr(settings, key)!r} must be {wanted}")
+
+    for key in ("time_limit", "stop_grace", "cpus", "pids"):
+        require(getattr(settings, key) >= 0, key, "0 or more")
+    for key in ("memory", "tmpfs"):
+        size = getattr(settings, key)
+        require(not size or re.fullmatch(r"[1-9]\d*[bkmgBKMG]?", size), key, "a size such as 512m")
+    environment = settings.environment
+    require(
+        isinstance(environment, Mapping)
+        and _are_texts(environment.values())
+        and all(re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII) for name in environment),
+        "environment",
+        'like {"NAME": "value"}',
+    )
+    for key, example in (("cap_drop", '["ALL"]'), ("volumes", '["/here:/there:ro"]')):
+        words = getattr(settings, key)
+        require(isinstance(words, tuple) and _are_texts(words), key, f"like {example}")
+    for volume in settings.volumes:
+        require(re.fullmatch(r"[^:]+:/[^:]*(:r[ow])?", volume), "volumes", "source:/target[:ro]")
+    if settings.build and not settings.image:
+        raise TaxiError("[runner] build: needs image, the name of what is built")
+
+
+def _are_texts(values: Iterable[Any]) -> bool:
+    return all(isinstance(value, str) for value in values)
 
 
 def _check_tables(taxi_type: str, month: date) -> None:

@@ -1,93 +1,164 @@
-"""Run a command: its log lines go to Luigi's log, the values that it reports come back.
+"""Run a command in a process or a container: files in; files, values and log lines out."""
 
-A line ``::{"outputs": {...}}::`` on its standard output or error reports values; any other line
-is logged.
-"""
-
-import json
+import fnmatch
 import logging
 import os
-import re
+import shutil
 import signal
-import subprocess
-from collections import deque
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+import stat
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from luigi_tasks import config, process
 from luigi_tasks.errors import TaxiError
+from luigi_tasks.job import Job
+from luigi_tasks.reports import Reports, printable
 
-logger = logging.getLogger("luigi-interface.runner")
-
-_REPORT = re.compile(r"^::(\{.*\})::$")
-#: How many of its last lines an error shows.
-SHOWN_LINES = 3
+#: How many files an error names.
+SHOWN_NAMES = 10
 
 
-def run(command: Sequence[str | Path], folder: Path) -> dict[str, Any]:
-    """Run a command in a working folder, and wait for it.
+@dataclass(frozen=True)
+class Finished:
+    """What came of a job: files, in the order of their names, and what it reported."""
 
-    It gets a process group of its own, which ends with this call whatever happens.
+    files: list[Path]
+    outputs: dict[str, Any]
+    metrics: list[dict[str, Any]]
 
-    :returns: the outputs it reported.
-    :raises TaxiError: it can't be started, or its exit code isn't 0; shows its last lines.
+
+class CommandError(TaxiError):
+    """The command ran, and its exit code wasn't 0."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+def run(job: Job, folder: Path, kind: str | None = None) -> Finished:
+    """Run a job, wait for it, and move the files it made to ``folder``.
+
+    Nothing of it goes on after this call, whatever happens: neither process nor container.
+
+    :param folder: where the job's own folder is made, and goes again.
+    :param kind: ``process`` or ``docker`` in place of ``[runner] kind``.
+    :raises CommandError: its exit code isn't 0; shows its last lines.
+    :raises TaxiError: it can't be run, doesn't end in time, uses too much memory, or doesn't make
+        what it should.
     """
+    reports = Reports(job.month, logging.DEBUG if job.quiet else logging.INFO)
+    with (
+        _stopped_by_signals(),
+        _working_folder(folder) as inner,
+        _ran(kind or config.runner().kind, job, inner, reports) as code,
+    ):
+        if code:
+            raise CommandError(_told(job, code, reports), code)
+        return Finished(_move_outputs(job, inner, folder), reports.outputs, reports.metrics)
+
+
+def _ran(kind: str, job: Job, folder: Path, reports: Reports) -> AbstractContextManager[int]:
+    """Run a job; its exit code, and the files it made while the context lasts."""
+    if kind == "process":
+        return process.ran(job, folder, reports)
+    from luigi_tasks import container
+
+    return container.ran(job, folder, reports)
+
+
+@contextmanager
+def _working_folder(folder: Path) -> Iterator[Path]:
+    """A new folder that any user may write to who gets to it, which is nobody from outside."""
     try:
-        process = subprocess.Popen(
-            list(map(str, command)),
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            start_new_session=True,
-        )
+        outer = Path(tempfile.mkdtemp(prefix="job-", dir=folder))
+        inner = outer / "work"
+        inner.mkdir()
+        inner.chmod(0o777)
     except OSError as error:
-        raise TaxiError(f"{command[0]} can't be started: {error}") from None
-    with process:
-        try:
-            outputs, last_lines = _listen(process.stdout or ())
-            code = process.wait()
-        finally:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-    if code:
-        said = "; ".join(last_lines)
-        if code < 0:
-            ended = f"{command[0]} was ended by {_signal_name(-code)}"
-            said = f"{ended}, after: {said}" if said else ended
-        raise TaxiError(said or f"{command[0]} ended with exit code {code}")
-    return outputs
-
-
-def _listen(lines: Iterable[str]) -> tuple[dict[str, Any], deque[str]]:
-    outputs: dict[str, Any] = {}
-    last_lines: deque[str] = deque(maxlen=SHOWN_LINES)
-    for line in map(str.rstrip, lines):
-        reported = _reported(line)
-        if reported is not None:
-            outputs |= reported
-        elif line:
-            logger.debug(line)
-            last_lines.append(line)
-    return outputs, last_lines
-
-
-def _reported(line: str) -> dict[str, Any] | None:
-    """The outputs that a line reports; None if it is a line like any other."""
-    found = _REPORT.match(line)
+        raise TaxiError(f"no folder can be made to work in: {error}") from None
     try:
-        report = json.loads(found[1]) if found else None
-    except ValueError:
-        return None
-    outputs = report.get("outputs", {}) if report is not None else None
-    return outputs if isinstance(outputs, dict) else None
+        yield inner
+    finally:
+        _remove(outer)
 
 
-def _signal_name(number: int) -> str:
+def _remove(folder: Path) -> None:
+    """Remove a folder, whatever a command has done to those in it."""
+    for parent, names, _ in os.walk(folder):
+        for inner in (Path(parent, name) for name in names):
+            if not inner.is_symlink():
+                with suppress(OSError):
+                    inner.chmod(0o700)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _stopped_by_signals() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP end this process as ever, but after what it runs."""
+    ours = [number for number in (signal.SIGTERM, signal.SIGHUP) if _ends_us(number)]
+    caught: list[int] = []
+
+    def stop(number: int, _: Any) -> None:
+        for each in ours:
+            signal.signal(each, signal.SIG_IGN)
+        caught.append(number)
+        raise KeyboardInterrupt
+
+    for number in ours:
+        signal.signal(number, stop)
     try:
-        return signal.Signals(number).name
+        yield
+    finally:
+        for number in ours:
+            signal.signal(number, signal.SIG_DFL)
+        if caught:
+            os.kill(os.getpid(), caught[0])
+
+
+def _ends_us(number: int) -> bool:
+    is_main = threading.current_thread() is threading.main_thread()
+    return is_main and signal.getsignal(number) is signal.SIG_DFL
+
+
+def _told(job: Job, code: int, reports: Reports) -> str:
+    """How a command ended, unless its own last lines say it."""
+    said = "; ".join(reports.last_lines)
+    if code == 1 and said:
+        return said
+    return f"{job.command[0]} {_ended(code)}{said and ', after: '}{said}"
+
+
+def _ended(code: int) -> str:
+    if code > 0:
+        return f"ended with exit code {code}"
+    try:
+        return f"was ended by {signal.Signals(-code).name}"
     except ValueError:  # one of the real-time signals
-        return f"signal {number}"
+        return f"was ended by signal {-code}"
+
+
+def _move_outputs(job: Job, inner: Path, folder: Path) -> list[Path]:
+    """Move what was made to the folder, once it is seen to be there."""
+    names = sorted(entry.name for entry in inner.iterdir() if entry.name not in job.inputs)
+    for pattern in job.outputs:
+        if not fnmatch.filter(names, pattern):
+            raise TaxiError(f"{job.command[0]} made no {pattern}; what it left is {_listed(names)}")
+    made = [inner / name for name in names if job.makes(name)]
+    for file in made:
+        if not stat.S_ISREG(file.lstat().st_mode):
+            raise job.not_a_file(file.name)
+    moved = [file.replace(folder / file.name) for file in made]
+    if os.getuid() == 0:  # they belong to the container's user
+        for file in moved:
+            os.chown(file, 0, os.getgid())
+    return moved
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - SHOWN_NAMES} more" if len(names) > SHOWN_NAMES else ""
+    return printable(", ".join(names[:SHOWN_NAMES]) + more) or "nothing"

@@ -118,7 +118,7 @@ def test_a_file_may_be_named_by_the_environment(tmp_path: Path) -> None:
     file.write_text("[storage]\nroot = elsewhere\n")
     shown = show_settings(tmp_path, LUIGI_CONFIG_PATH=str(file))
     assert shown["seen"]["storage"] == {"root": "elsewhere"}
-    assert shown["seen"]["runner"] == {"kind": "process"}
+    assert shown["seen"]["runner"]["kind"] == "process"
 
 
 def test_a_flag_beats_the_file_and_the_file_the_default(settings: Set) -> None:
@@ -313,7 +313,26 @@ def test_the_defaults_are_not_refused() -> None:
         ("transform", "max_reject_ratio", "-0.1", "from 0 to 1"),
         ("transform", "max_reject_ratio", "nan", "from 0 to 1"),
         ("transform", "max_reject_ratio", "1 %%", "[transform]"),
+        ("transform", "script_runs", "before", "instead"),
         ("runner", "kind", "cloud", "process"),
+        ("runner", "environment", "[1]", 'like {"NAME": "value"}'),
+        ("runner", "environment", '{"A": 1}', 'like {"NAME": "value"}'),
+        ("runner", "environment", '{"with.dot": "1"}', 'like {"NAME": "value"}'),
+        ("runner", "environment", "{A: 1}", "environment"),
+        ("runner", "time_limit", "-1", "0 or more"),
+        ("runner", "stop_grace", "nan", "0 or more"),
+        ("runner", "cpus", "-0.5", "0 or more"),
+        ("runner", "pids", "-1", "0 or more"),
+        ("runner", "pids", "1.5", "pids"),
+        ("runner", "memory", "2 GB", "a size such as 512m"),
+        ("runner", "tmpfs", "0m", "a size such as 512m"),
+        ("runner", "cap_drop", "[1]", 'like ["ALL"]'),
+        ("runner", "volumes", '["/here"]', "source:/target[:ro]"),
+        ("runner", "volumes", '["/here:there"]', "source:/target[:ro]"),
+        ("runner", "read_only", "perhaps", "read_only"),
+        ("runner", "pull", "sometimes", "if_not_present"),
+        ("runner", "files", "send", "mount"),
+        ("runner", "build", "Dockerfile", "needs image"),
         ("cleanup", "enabled", "perhaps", "[cleanup]"),
     ],
 )

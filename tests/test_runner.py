@@ -1,173 +1,808 @@
-"""Commands and what comes back of them; nothing of them stays behind."""
+"""A command in a process: what it is given, what comes back, and that nothing of it stays."""
 
+import json
 import logging
 import os
+import signal
+import subprocess
 import sys
+import textwrap
+import threading
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
-from luigi_tasks import runner
+from luigi_tasks import process, runner
 from luigi_tasks.errors import TaxiError
+from luigi_tasks.job import Job
+from luigi_tasks.runner import CommandError, Finished
 
+Settings = Callable[[str, str, str], None]
+LABEL = "green 2024-01"
 
-def run(code: str, folder: Path) -> dict[str, Any]:
-    """Run Python code as a command."""
-    return runner.run([sys.executable, "-c", code], folder)
-
-
-def failure(code: str, folder: Path) -> str:
-    with pytest.raises(TaxiError) as failed:
-        run(code, folder)
-    assert "\n" not in str(failed.value)
-    return str(failed.value)
-
-
-def assert_gone(pid: int) -> None:
-    for _ in range(200):
-        if not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
-            return
-        time.sleep(0.05)
-    raise AssertionError(f"process {pid} is still there")
-
-
-def test_outputs_are_found_among_other_lines(tmp_path: Path) -> None:
-    code = """if True:
-        import sys
-        print("before")
-        print('::{"outputs": {"rows": 3, "names": ["a", "é"]}}::')
-        print('  ::{"outputs": {"not": "at the beginning"}}:: ')
-        print('::{"outputs": {"more": null, "rows": 4}}::', file=sys.stderr)
-        print('::{"metrics": []}::')
-        print("after", end="")
-    """
-    for _ in range(2):
-        assert run(code, tmp_path) == {"rows": 4, "names": ["a", "é"], "more": None}
-
-
-def test_a_command_without_outputs_has_none(tmp_path: Path) -> None:
-    assert run("pass", tmp_path) == {}
-
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        "::{broken}::",
-        "::{}::",
-        '::{"outputs": 5}::',
-        '::{"outputs": null}::',
-        '::{"outputs": ["a"]}::',
-        '::{"outputs": {"a": 1}::',
-        "::[]::",
-        "::::",
-        "::{::",
-    ],
-)
-def test_a_line_that_only_looks_like_a_report_harms_nothing(tmp_path: Path, line: str) -> None:
-    code = f"""print({line!r}); print('::{{"outputs": {{"rows": 3}}}}::')"""
-    for _ in range(2):
-        assert run(code, tmp_path) == {"rows": 3}
-
-
-def test_other_lines_are_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.DEBUG, "luigi-interface.runner")
-    code = """print("100 %s of it"); print(); print('::{"outputs": {}}::')"""
-    run(code, tmp_path)
-    assert [record.getMessage() for record in caplog.records] == ["100 %s of it"]
-
-
-def test_bytes_that_are_no_text_harm_nothing(tmp_path: Path) -> None:
-    code = r"""import sys; sys.stdout.buffer.write(b'\xff\xfe\n::{"outputs": {"a": 1}}::\n')"""
-    assert run(code, tmp_path) == {"a": 1}
-
-
-def test_much_output_harms_nothing(tmp_path: Path) -> None:
-    code = """print("x" * 5_000_000); print("y\\n" * 200_000); print('::{"outputs": {"a": 1}}::')"""
-    assert run(code, tmp_path) == {"a": 1}
-
-
-def test_it_runs_in_its_folder_and_reads_nothing(tmp_path: Path) -> None:
-    code = """import json, os, sys
-print("::" + json.dumps({"outputs": {"folder": os.getcwd(), "read": sys.stdin.read()}}) + "::")"""
-    outputs = run(code, tmp_path)
-    assert Path(outputs["folder"]).samefile(tmp_path)
-    assert outputs["read"] == ""
-
-
-# failures
-
-
-def test_a_failure_shows_the_last_lines(tmp_path: Path) -> None:
-    code = """import sys; print("a\\nb\\nc\\n\\nd"); sys.exit("e")"""
-    for _ in range(2):
-        told = failure(code, tmp_path)
-        for shown in ("c", "d", "e"):
-            assert shown in told.split("; ")
-        assert "b" not in told.split("; ")
-
-
-def test_a_silent_failure_shows_its_exit_code(tmp_path: Path) -> None:
-    assert failure("raise SystemExit(3)", tmp_path).endswith("ended with exit code 3")
-
-
-@pytest.mark.parametrize("said", ["", "print('working', flush=True); "])
-@pytest.mark.parametrize("name", ["SIGKILL", "SIGTERM", "SIGSEGV"])
-def test_a_signal_is_named(tmp_path: Path, name: str, said: str) -> None:
-    told = failure(f"{said}import os, signal; os.kill(os.getpid(), signal.{name})", tmp_path)
-    assert name in told
-
-
-@pytest.mark.parametrize("command", ["no-such-command", "/no/such/command", "."])
-def test_what_cannot_be_started_is_named(tmp_path: Path, command: str) -> None:
-    for _ in range(2):
-        with pytest.raises(TaxiError, match="can't be started"):
-            runner.run([command, "--flag"], tmp_path)
-
-
-def test_a_folder_that_is_gone_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(TaxiError, match="can't be started"):
-        runner.run([sys.executable, "-c", "pass"], tmp_path / "gone")
-
-
-# nothing stays behind
-
-WITH_CHILD = """
-import subprocess, sys, time
-child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], {stdout})
-print(child.pid, flush=True)
-{then}
+#: Begins a script that reports by ``out(name=value)``.
+REPORTING = """
+import json, os, signal, sys, time
+def out(**values):
+    print("::" + json.dumps({"outputs": values}) + "::", flush=True)
 """
 
 
-def test_an_interruption_ends_the_command_and_its_children(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    seen: list[int] = []
-
-    def interrupt(lines: Any) -> None:
-        seen.append(int(next(iter(lines))))
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(runner, "_listen", interrupt)
-    code = WITH_CHILD.format(stdout="", then="time.sleep(600)")
-    with pytest.raises(KeyboardInterrupt):
-        run(code, tmp_path)
-    assert_gone(seen[0])
-    assert not [each for each in psutil.Process(os.getpid()).children() if code in each.cmdline()]
-
-
-@pytest.mark.parametrize("then", ["", "sys.exit(1)"])
-def test_a_command_that_ends_takes_its_children_along(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, then: str
-) -> None:
+@pytest.fixture(autouse=True)
+def _everything_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG, "luigi-interface.runner")
-    quiet = "stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL"
-    code = WITH_CHILD.format(stdout=quiet, then=then)
-    if then:
+
+
+@pytest.fixture(autouse=True)
+def _no_job_hangs(settings: Settings) -> None:
+    settings("runner", "time_limit", "60")
+    settings("runner", "stop_grace", "1")
+
+
+def job(code: str, **parts: Any) -> Job:
+    """A job that runs Python code, unless ``parts`` has another command."""
+    command = ["python", "-c", REPORTING + textwrap.dedent(code)]
+    return Job(**{"task": "TaxiTransform", "month": LABEL, "command": command, **parts})
+
+
+def run(code: str, folder: Path, **parts: Any) -> Finished:
+    return runner.run(job(code, **parts), folder, "process")
+
+
+def failure(code: str, folder: Path, **parts: Any) -> TaxiError:
+    """The error of a job that fails, whose message is one line."""
+    with pytest.raises(TaxiError) as failed:
+        run(code, folder, **parts)
+    assert str(failed.value).isprintable()
+    return failed.value
+
+
+def logged(caplog: pytest.LogCaptureFixture) -> list[tuple[int, str]]:
+    """Level and text of what a job said."""
+    prefix = f"{LABEL}: "
+    records = [each for each in caplog.records if each.name == "luigi-interface.runner"]
+    assert all(each.getMessage().startswith(prefix) for each in records)
+    return [(each.levelno, each.getMessage().removeprefix(prefix)) for each in records]
+
+
+def said(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [text for _, text in logged(caplog)]
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(each.name for each in folder.iterdir())
+
+
+def assert_gone(*processes: psutil.Process) -> None:
+    """That processes end within a moment."""
+    for _ in range(200):
+        if not any(map(is_there, processes)):
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"still there: {[each for each in processes if is_there(each)]}")
+
+
+def is_there(found: psutil.Process) -> bool:
+    try:
+        return found.is_running() and found.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+# files in
+
+
+def test_inputs_are_there_by_their_names(tmp_path: Path) -> None:
+    given = tmp_path / "source" / "original.csv"
+    given.parent.mkdir()
+    given.write_text("a,b\n")
+    inputs = {"trips.csv": given, "note.txt": "é\n"}
+    for _ in range(2):
+        outputs = run(
+            """
+            out(names=sorted(os.listdir()))
+            out(trips=open("trips.csv").read(), note=open("note.txt", encoding="utf-8").read())
+            """,
+            tmp_path,
+            inputs=inputs,
+        ).outputs
+        assert outputs == {"names": ["note.txt", "trips.csv"], "trips": "a,b\n", "note": "é\n"}
+        assert given.read_text() == "a,b\n"
+
+
+def test_an_input_outlives_a_job_that_removes_it(tmp_path: Path) -> None:
+    given = tmp_path / "trips.csv"
+    given.write_text("a,b\n")
+    code = """os.remove("trips.csv"); open("trips.csv", "w").write("mine")"""
+    assert run(code, tmp_path, inputs={"trips.csv": given}, optional=["*"]).files == []
+    assert given.read_text() == "a,b\n"
+
+
+def test_an_input_is_never_an_output(tmp_path: Path) -> None:
+    inputs = {"a.csv": tmp_path / "a", "b.csv": "b"}
+    (tmp_path / "a").write_text("a")
+    error = failure("pass", tmp_path, inputs=inputs, outputs=["*.csv"])
+    assert "*.csv" in str(error)
+    assert "nothing" in str(error)
+    made = run('open("c.csv", "w")', tmp_path, inputs=inputs, outputs=["*.csv"])
+    assert made.files == [tmp_path / "c.csv"]
+
+
+def test_a_text_is_a_program(tmp_path: Path) -> None:
+    script = '#!/bin/sh\necho "::{\\"outputs\\": {\\"words\\": \\"$*\\"}}::"\n'
+    inputs = {"tool.sh": script}
+    for _ in range(2):
+        made = run("", tmp_path, command=["./tool.sh", "a b", "$HOME", "*"], inputs=inputs)
+        assert made.outputs == {"words": "a b $HOME *"}
+
+
+# files out
+
+
+def test_outputs_are_moved_to_the_folder_in_the_order_of_their_names(tmp_path: Path) -> None:
+    code = """
+        for name in ("b.csv", "a.csv", "other", "log.txt"):
+            open(name, "w").write(name)
+        out(**{name: os.stat(name).st_ino for name in ("b.csv", "a.csv", "log.txt")})
+        """
+    (tmp_path / "a.csv").write_text("of an earlier run")
+    for _ in range(2):
+        made = run(code, tmp_path, outputs=["*.csv"], optional=["log.*", "*.absent"])
+        assert made.files == [tmp_path / name for name in ("a.csv", "b.csv", "log.txt")]
+        assert [each.read_text() for each in made.files] == ["a.csv", "b.csv", "log.txt"]
+        assert {each.name: each.stat().st_ino for each in made.files} == made.outputs
+        assert names(tmp_path) == ["a.csv", "b.csv", "log.txt"]
+
+
+@pytest.mark.parametrize(
+    ("left", "told"), [([], "nothing"), (["trips.csv", "A.PARQUET"], "A.PARQUET, trips.csv")]
+)
+def test_a_missing_output_is_named_and_what_there_is(
+    tmp_path: Path, left: list[str], told: str
+) -> None:
+    code = f"for name in {left!r}: open(name, 'w')"
+    for _ in range(2):
+        error = failure(code, tmp_path, outputs=["*.parquet"], optional=["*.csv"])
+        assert str(error) == f"python made no *.parquet; what it left is {told}"
+        assert not isinstance(error, CommandError)
+        assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("name", [b"a\nb", b"\x1b[31m", b"\xff"])
+def test_a_strange_file_name_makes_no_strange_message(tmp_path: Path, name: bytes) -> None:
+    failure(f"open({name!r}, 'w')", tmp_path, outputs=["*.parquet"])
+    failure(f"os.mkdir({name!r})", tmp_path, outputs=["*"])
+
+
+NO_FILES = {
+    "link": 'os.symlink("/etc/hostname", "b.csv")',
+    "link to an input": 'os.symlink("input", "b.csv")',
+    "link to nothing": 'os.symlink("nowhere", "b.csv")',
+    "pipe": 'os.mkfifo("b.csv")',
+    "folder": 'os.mkdir("b.csv")',
+}
+
+
+@pytest.mark.parametrize("make", NO_FILES.values(), ids=NO_FILES)
+def test_an_output_that_is_no_plain_file_is_refused(tmp_path: Path, make: str) -> None:
+    for patterns in ({"outputs": ["*.csv"]}, {"optional": ["*.csv"]}):
+        error = failure(make, tmp_path, inputs={"input": "a"}, **patterns)
+        assert str(error) == "python made b.csv, which isn't a plain file"
+        assert names(tmp_path) == []
+
+
+def test_beside_a_refused_output_nothing_is_moved(tmp_path: Path) -> None:
+    code = f'open("a.csv", "w"); {NO_FILES["folder"]}'
+    failure(code, tmp_path, outputs=["*.csv"])
+    assert names(tmp_path) == []
+
+
+def test_a_failed_job_makes_no_files(tmp_path: Path) -> None:
+    code = """open("a.csv", "w"); sys.exit(3)"""
+    for _ in range(2):
+        failure(code, tmp_path, outputs=["*.csv"])
+        assert names(tmp_path) == []
+
+
+# where it runs
+
+
+def test_it_runs_in_an_empty_folder_of_its_own(tmp_path: Path) -> None:
+    code = """out(folder=os.getcwd(), names=os.listdir(), mode=os.stat("..").st_mode)"""
+    first, second = (run(code, tmp_path).outputs for _ in range(2))
+    for seen in (first, second):
+        assert Path(seen["folder"]).is_relative_to(tmp_path.resolve())
+        assert seen["names"] == []
+        assert seen["mode"] & 0o077 == 0
+    assert first["folder"] != second["folder"]
+
+
+@pytest.mark.parametrize("ending", ["", "sys.exit(3)", "os.kill(os.getpid(), signal.SIGKILL)"])
+def test_its_folder_goes_with_all_that_is_in_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, ending: str
+) -> None:
+    code = f"""
+        print(os.getcwd())
+        os.makedirs("a/b"); open("a/b/c", "w"); os.chmod("a/b", 0o500)
+        {ending}
+        """
+    if ending:
         failure(code, tmp_path)
     else:
         run(code, tmp_path)
-    assert_gone(int(caplog.records[0].getMessage()))
+    assert not Path(said(caplog)[0]).exists()
+    assert names(tmp_path) == []
+
+
+def test_its_standard_input_is_empty(tmp_path: Path) -> None:
+    assert run("out(read=sys.stdin.read())", tmp_path).outputs == {"read": ""}
+
+
+def test_a_folder_that_is_gone_is_told(tmp_path: Path) -> None:
+    error = failure("pass", tmp_path / "gone")
+    assert str(tmp_path / "gone") in str(error)
+
+
+# its environment
+
+
+def test_it_sees_none_of_the_secrets_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Settings
+) -> None:
+    for name in ("PGPASSWORD", "AWS_SECRET_ACCESS_KEY", "LUIGI_TASKS_REGISTRY_PASSWORD", "OTHER"):
+        monkeypatch.setenv(name, "a secret")
+    passed = {"HOME": "/home", "LANG": "C.UTF-8", "TZ": "UTC", "PATH": os.environ["PATH"]}
+    for name, value in passed.items():
+        monkeypatch.setenv(name, value)
+    settings("runner", "environment", '{"TOKEN": "of the runner", "TZ": "Asia/Tokyo", "B": "1"}')
+    for _ in range(2):
+        seen = run("out(**os.environ)", tmp_path, environment={"JOB": "é 'x'", "B": "2"}).outputs
+        assert "a secret" not in seen.values()
+        expected = {
+            **passed,
+            "TZ": "Asia/Tokyo",
+            "TOKEN": "of the runner",
+            "JOB": "é 'x'",
+            "B": "2",
+        }
+        assert {name: seen.get(name) for name in expected} == expected
+
+
+def test_names_in_its_environment_may_be_in_any_case(tmp_path: Path) -> None:
+    environment = {"lower": "3", "A_1": "", "B__": "x"}
+    seen = run("out(**os.environ)", tmp_path, environment=environment).outputs
+    assert {name: seen.get(name) for name in environment} == environment
+
+
+# what is run
+
+
+def test_python_is_the_one_that_is_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "python").write_text("#!/bin/sh\nexit 9\n")
+    (tmp_path / "python").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    assert run("out(python=sys.executable)", tmp_path).outputs == {"python": sys.executable}
+
+
+def test_a_program_is_found_in_the_path_that_it_is_given(tmp_path: Path) -> None:
+    (tmp_path / "bin").mkdir()
+    tool = tmp_path / "bin" / "tool"
+    tool.write_text('#!/bin/sh\necho \'::{"outputs": {"ran": 1}}::\'\n')
+    tool.chmod(0o755)
+    path = {"PATH": f"{tool.parent}:{os.environ['PATH']}"}
+    assert run("", tmp_path, command=["tool"], environment=path).outputs == {"ran": 1}
+    assert run("", tmp_path, command=[str(tool)]).outputs == {"ran": 1}
+    failure("", tmp_path, command=["tool"])
+
+
+@pytest.mark.parametrize("name", ["no-such-program", "/no/such/program", ".", "/", ""])
+def test_a_program_that_is_not_there_is_told_and_nothing_else(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    for _ in range(2):
+        error = failure("", tmp_path, command=[name, "--flag"], inputs={"a": "b"})
+        assert str(error).startswith(f"{name} can't be started: ")
+        assert not isinstance(error, CommandError)
+        assert caplog.records == []
+        assert names(tmp_path) == []
+
+
+def test_an_input_that_is_not_there_is_told(tmp_path: Path) -> None:
+    assert "./no-such-input" in str(failure("", tmp_path, command=["./no-such-input"]))
+
+
+def test_a_command_line_that_is_too_long_is_told(tmp_path: Path) -> None:
+    error = failure("", tmp_path, command=["python", "-c", "x" * 10_000_000])
+    assert "can't be started" in str(error)
+    assert names(tmp_path) == []
+
+
+# how it ends
+
+
+@pytest.mark.parametrize("code", [2, 3, 127, 255])
+def test_an_exit_code_is_told(tmp_path: Path, code: int) -> None:
+    for _ in range(2):
+        error = failure(f"sys.exit({code})", tmp_path)
+        assert isinstance(error, CommandError)
+        assert error.exit_code == code
+        assert str(error) == f"python ended with exit code {code}"
+
+
+@pytest.mark.parametrize(("code", "told"), [(1, ""), (3, "python ended with exit code 3, after: ")])
+def test_a_failure_shows_the_last_lines(tmp_path: Path, code: int, told: str) -> None:
+    for stream in ("sys.stdout", "sys.stderr"):
+        printed = f"""print("a\\nb\\nc\\x1b\\n\\n", "d", file={stream})"""
+        error = failure(f"{printed}; sys.exit({code})", tmp_path)
+        assert isinstance(error, CommandError)
+        assert error.exit_code == code
+        assert str(error) == f"{told}b; c\\x1b;  d"
+
+
+def test_a_traceback_is_told_by_its_last_line(tmp_path: Path) -> None:
+    told = str(failure("int('é')", tmp_path))
+    assert told.endswith("ValueError: invalid literal for int() with base 10: 'é'")
+
+
+def test_a_failure_after_a_long_line_is_told_in_short(tmp_path: Path) -> None:
+    told = str(failure("sys.exit('x' * 5_000_000)", tmp_path))
+    assert told.startswith("xxx")
+    assert len(told) < 10_000
+
+
+def test_a_failure_without_a_word_is_told(tmp_path: Path) -> None:
+    assert str(failure("sys.exit(1)", tmp_path)) == "python ended with exit code 1"
+
+
+@pytest.mark.parametrize("name", ["SIGKILL", "SIGTERM", "SIGSEGV", "SIGRTMIN"])
+@pytest.mark.parametrize("before", ["", "working"])
+def test_a_signal_is_named(tmp_path: Path, name: str, before: str) -> None:
+    code = f"print({before!r}, flush=True); os.kill(os.getpid(), signal.{name})"
+    error = failure(code, tmp_path)
+    assert isinstance(error, CommandError)
+    assert error.exit_code == -getattr(signal, name)
+    assert str(error) == f"python was ended by {name}{before and ', after: '}{before}"
+
+
+# lines and reports
+
+
+def test_reports_of_both_streams_arrive(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    code = """
+        count = {"name": "n", "type": "counter", "value": 2, "tags": {"é": 1}}
+        for stream in (sys.stdout, sys.stderr):
+            print("before", file=stream)
+            print("::" + json.dumps({"outputs": {stream.name: "é"}}) + "::", file=stream)
+            print("::" + json.dumps({"metrics": [count]}) + "::\\r", file=stream)
+            log = {"level": "WARN", "message": "one\\ntwo"}
+            print("::" + json.dumps({"logs": [log]}) + "::", file=stream)
+            print("::{broken}::", file=stream)
+            print("after\\r", file=stream)
+            print('::{"outputs": {"last": 1}}::', end="", file=stream)
+        """
+    for _ in range(2):
+        caplog.clear()
+        made = run(code, tmp_path)
+        assert made.outputs == {"<stdout>": "é", "<stderr>": "é", "last": 1}
+        assert made.metrics == [{"name": "n", "type": "counter", "value": 4, "tags": {"é": 1}}]
+        expected = [
+            (logging.INFO, "before"),
+            (logging.WARNING, "one"),
+            (logging.WARNING, "two"),
+            (logging.WARNING, "no report that can be read: ::{broken}::"),
+            (logging.INFO, "after"),
+        ]
+        assert sorted(logged(caplog)) == sorted(expected * 2)
+
+
+def test_a_silent_job_reports_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for _ in range(2):
+        assert runner.run(job("pass"), tmp_path) == Finished([], {}, [])
+    assert caplog.records == []
+
+
+def test_a_job_that_fails_has_said_what_it_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    failure("print('working'); sys.exit(3)", tmp_path)
+    assert said(caplog) == ["working"]
+
+
+def test_many_lines_of_both_streams_are_all_logged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    code = """
+        import threading
+        def write(name, number):
+            with open(number, "w", closefd=False, buffering=1) as stream:
+                for start in range(0, 20000, 100):
+                    for line in range(start, start + 100):
+                        stream.write(f"{name} {line}\\n")
+                    time.sleep(0.004)
+        threads = [threading.Thread(target=write, args=each) for each in (("out", 1), ("err", 2))]
+        for thread in threads: thread.start()
+        for thread in threads: thread.join()
+        out(done=True)
+        """
+    assert run(code, tmp_path).outputs == {"done": True}
+    lines = said(caplog)
+    for name in ("out", "err"):
+        assert [each for each in lines if each.startswith(name)] == [
+            f"{name} {number}" for number in range(20_000)
+        ]
+    assert len(lines) == 40_000
+
+
+@pytest.mark.parametrize(
+    ("length", "end"), [(65_536, "\n"), (65_536, "\r\n"), (5_000_000, "\n"), (5_000_000, "")]
+)
+def test_a_long_line_is_logged_wholly(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, length: int, end: str
+) -> None:
+    code = f"""
+        sys.stderr.write("x" * {length} + {end!r})
+        out(a=1)
+        """
+    assert run(code, tmp_path).outputs == {"a": 1}
+    assert "".join(said(caplog)) == "x" * length
+
+
+def test_bytes_that_are_no_text_harm_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    code = r"""
+        import random
+        rubbish = bytes(range(256)) * 20 + random.Random(1).randbytes(200000)
+        for stream in (sys.stdout, sys.stderr):
+            report = b'::{"outputs": {"%s": "\xc3\xa9\xff"}}::' % stream.name.encode()
+            stream.buffer.write(rubbish + b"\n" + report + b"\n" + rubbish)
+        """
+    assert run(code, tmp_path).outputs == {"<stdout>": "é\ufffd", "<stderr>": "é\ufffd"}
+    assert caplog.records
+    for each in said(caplog):
+        assert not [c for c in each if c != "\t" and (ord(c) < 32 or 127 <= ord(c) < 160)]
+
+
+def test_a_report_in_pieces_between_lines_of_the_other_stream_is_found(tmp_path: Path) -> None:
+    code = """
+        report = '::{"outputs": {"é": "😀"}}::\\n'.encode()
+        for byte in report:
+            os.write(1, bytes([byte]))
+            os.write(2, b"between\\n::{")
+        """
+    for _ in range(2):
+        assert run(code, tmp_path).outputs == {"é": "😀"}
+
+
+def test_jobs_of_many_threads_dont_mix(tmp_path: Path) -> None:
+    made: dict[int, Finished] = {}
+
+    def one(number: int) -> None:
+        code = f"""open("a.csv", "w").write("{number}"); out(number={number})"""
+        (tmp_path / str(number)).mkdir()
+        made[number] = run(code, tmp_path / str(number), outputs=["*.csv"])
+
+    threads = [threading.Thread(target=one, args=(number,)) for number in range(8)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    assert {number: each.outputs["number"] for number, each in made.items()} == {
+        number: number for number in range(8)
+    }
+    assert all(each.files[0].read_text() == str(number) for number, each in made.items())
+
+
+# the package of the protocol
+
+
+WITH_KESTRA = """
+from kestra import Kestra
+
+Kestra.outputs({"rows": 3, "name": "é"})
+for amount in (1, 2):
+    Kestra.counter("rows", amount, {"type": "green"})
+    Kestra.timer("took", 1.5)
+    Kestra.gauge("level", amount)
+Kestra.timer("a call", lambda: None)
+logger = Kestra.logger()
+logger.debug("in detail")
+logger.info("begun")
+logger.warning("odd")
+try:
+    1 / 0
+except ZeroDivisionError:
+    logger.exception("failed")
+logger.error("two\\nlines")
+"""
+
+
+def test_a_script_that_uses_kestra_runs_unchanged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    inputs = {"flow.py": WITH_KESTRA}
+    made = run("", tmp_path, command=["python", "flow.py"], inputs=inputs)
+    assert made.outputs == {"rows": 3, "name": "é"}
+    *others, call = made.metrics
+    assert others == [
+        {"name": "rows", "type": "counter", "value": 3, "tags": {"type": "green"}},
+        {"name": "took", "type": "timer", "value": 3.0, "tags": {}},
+        {"name": "level", "type": "gauge", "value": 2, "tags": {}},
+    ]
+    assert (call["name"], call["type"]) == ("a call", "timer")
+    by_level: dict[int, list[str]] = {}
+    for level, text in logged(caplog):
+        by_level.setdefault(level, []).append(text.rpartition(" - ")[2])
+    assert by_level[logging.DEBUG] == ["in detail"]
+    assert by_level[logging.INFO] == ["begun"]
+    assert by_level[logging.WARNING] == ["odd"]
+    errors = by_level[logging.ERROR]
+    assert errors[:2] == ["failed", "Traceback (most recent call last):"]
+    assert errors[-3:] == ["ZeroDivisionError: division by zero", "two", "lines"]
+
+
+# nothing of it goes on
+
+
+#: Starts a child that ignores SIGTERM, then writes its own and the child's process id to a file.
+FAMILY = """
+import subprocess
+child = subprocess.Popen(
+    [sys.executable, "-c", '''if True:
+        import signal, time
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        print("ready", flush=True)
+        time.sleep(600)
+    '''],
+    stdout=subprocess.PIPE,
+)
+child.stdout.readline()
+with open(os.environ["PIDS"] + ".new", "w") as file:
+    json.dump([os.getpid(), child.pid], file)
+os.rename(file.name, os.environ["PIDS"])
+"""
+
+
+@pytest.fixture
+def family(tmp_path: Path) -> Iterator[Callable[[], list[psutil.Process]]]:
+    """Waits for a job's processes to be there; ends them after the test."""
+    found: list[psutil.Process] = []
+
+    def wait() -> list[psutil.Process]:
+        for _ in range(600):
+            if (tmp_path / "pids").exists():
+                pids = json.loads((tmp_path / "pids").read_text())
+                found.extend(psutil.Process(pid) for pid in pids if psutil.pid_exists(pid))
+                return found
+            time.sleep(0.05)
+        raise AssertionError("the job hasn't begun")
+
+    yield wait
+    for each in filter(is_there, found):
+        each.kill()
+
+
+STUBBORN = "signal.signal(signal.SIGTERM, signal.SIG_IGN)"
+
+
+@pytest.mark.parametrize("leader", [STUBBORN, ""], ids=["stubborn", "obedient"])
+def test_a_timeout_ends_the_whole_group(
+    tmp_path: Path, settings: Settings, family: Callable[[], list[psutil.Process]], leader: str
+) -> None:
+    settings("runner", "time_limit", "2.5")
+    settings("runner", "stop_grace", "0.5")
+    code = f"{FAMILY}\n{leader}\ntime.sleep(600)"
+    (tmp_path / "work").mkdir()
+    watched: list[psutil.Process] = []
+    watching = threading.Thread(target=lambda: watched.extend(family()))
+    watching.start()
+    error = failure(code, tmp_path / "work", environment={"PIDS": str(tmp_path / "pids")})
+    watching.join()
+    assert str(error) == "python was stopped after 2.5 s, [runner] time_limit"
+    assert not isinstance(error, CommandError)
+    assert len(watched) == 2
+    assert_gone(*watched)
+    assert names(tmp_path / "work") == []
+
+
+@pytest.mark.parametrize("code", [0, 3])
+def test_a_job_can_tidy_up_before_it_is_stopped(
+    tmp_path: Path, settings: Settings, caplog: pytest.LogCaptureFixture, code: int
+) -> None:
+    settings("runner", "time_limit", "1")
+    settings("runner", "stop_grace", "60")
+    tidy = f"trap 'sleep 0.5; echo tidied; echo done > \"$FILE\"; exit {code}' TERM"
+    script = f"#!/bin/sh\n{tidy}\necho begun\nwhile :; do sleep 0.1; done\n"
+    (tmp_path / "work").mkdir()
+    error = failure(
+        "",
+        tmp_path / "work",
+        command=["./script"],
+        inputs={"script": script},
+        environment={"FILE": str(tmp_path / "file")},
+    )
+    assert str(error) == "./script was stopped after 1 s, [runner] time_limit"
+    assert [each for each in said(caplog) if each != "Terminated"] == ["begun", "tidied"]
+    assert (tmp_path / "file").read_text() == "done\n"
+
+
+def test_without_a_time_limit_it_ends_when_it_ends(tmp_path: Path, settings: Settings) -> None:
+    settings("runner", "time_limit", "0")
+    assert run("time.sleep(0.2); out(a=1)", tmp_path).outputs == {"a": 1}
+
+
+@pytest.mark.parametrize("ending", ["", "sys.exit(3)"])
+@pytest.mark.parametrize("stream", ["None", "subprocess.DEVNULL"], ids=["open", "closed"])
+def test_a_job_that_ends_takes_its_children_along(
+    tmp_path: Path, family: Callable[[], list[psutil.Process]], ending: str, stream: str
+) -> None:
+    code = f"""{FAMILY}
+subprocess.Popen(["sleep", "600"], stdout={stream}, stderr={stream})
+out(before="end")
+{ending}
+"""
+    code = code.replace("stdout=subprocess.PIPE,", f"stdout=subprocess.PIPE, stderr={stream},")
+    parts = {"environment": {"PIDS": str(tmp_path / "pids")}}
+    (tmp_path / "work").mkdir()
+    if ending:
+        failure(code, tmp_path / "work", **parts)
+    else:
+        assert run(code, tmp_path / "work", **parts).outputs == {"before": "end"}
+    assert_gone(*family())
+
+
+def test_a_process_of_a_group_of_its_own_goes_as_well(tmp_path: Path) -> None:
+    code = """
+        import subprocess
+        null = subprocess.DEVNULL
+        sleep = ["sleep", "600"]
+        # as the program "timeout" does
+        left = subprocess.Popen(sleep, preexec_fn=os.setpgrp, stdout=null, stderr=null)
+        out(left=left.pid)
+        """
+    pid = run(code, tmp_path).outputs["left"]
+    if psutil.pid_exists(pid):
+        left = psutil.Process(pid)
+        try:
+            assert_gone(left)
+        finally:
+            left.kill()
+
+
+def test_a_process_that_left_the_session_keeps_nobody_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "_LAST_OUTPUT", 0.5)
+    code = """
+        import subprocess
+        left = subprocess.Popen(["sleep", "600"], start_new_session=True)
+        out(left=left.pid)
+        """
+    left = psutil.Process(run(code, tmp_path).outputs["left"])
+    assert is_there(left)
+    left.kill()
+    assert_gone(left)
+
+
+def test_the_watch_is_no_child_that_the_job_can_see(tmp_path: Path) -> None:
+    code = """
+        try:
+            os.wait()
+        except ChildProcessError:
+            out(children=0)
+        """
+    for _ in range(2):
+        assert run(code, tmp_path).outputs == {"children": 0}
+
+
+def test_many_runs_leave_nothing_behind(tmp_path: Path) -> None:
+    def held() -> tuple[int, int, list[psutil.Process]]:
+        here = psutil.Process()
+        return here.num_fds(), threading.active_count(), here.children(recursive=True)
+
+    def both() -> None:
+        run("", tmp_path, command=["true", str(tmp_path)])
+        failure("", tmp_path, command=["false", str(tmp_path)])
+        failure("", tmp_path, command=["no-such-program"])
+
+    both()
+    before = held()
+    for _ in range(30):
+        both()
+    assert held() == before
+    assert names(tmp_path) == []
+    started = [
+        p for p in psutil.process_iter(["cmdline"]) if str(tmp_path) in (p.info["cmdline"] or [])
+    ]
+    assert_gone(*started)
+
+
+# the process that runs it
+
+
+WORKER = """
+import signal, sys, threading
+from pathlib import Path
+from luigi.configuration import get_config
+from luigi_tasks import runner
+from luigi_tasks.job import Job
+
+folder, code, pids, where = sys.argv[1:]
+# whatever nohup or a shell's "&" has set
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+signal.signal(signal.SIGINT, signal.default_int_handler)
+get_config().set("runner", "stop_grace", "0.5")
+job = Job("TaxiTransform", "green 2024-01", ["python", "-c", code], environment={"PIDS": pids})
+if where == "thread":
+    thread = threading.Thread(target=runner.run, args=(job, Path(folder), "process"))
+    thread.start()
+    thread.join()
+else:
+    runner.run(job, Path(folder), "process")
+"""
+
+
+@pytest.mark.parametrize(
+    ("number", "where"),
+    [
+        (signal.SIGTERM, "main"),
+        (signal.SIGTERM, "thread"),
+        (signal.SIGHUP, "main"),
+        (signal.SIGINT, "main"),
+        (signal.SIGKILL, "main"),
+        (signal.SIGKILL, "thread"),
+    ],
+    ids=lambda value: getattr(value, "name", value),
+)
+def test_a_job_ends_with_the_process_that_runs_it(
+    tmp_path: Path, family: Callable[[], list[psutil.Process]], number: signal.Signals, where: str
+) -> None:
+    (tmp_path / "work").mkdir()
+    code = f"{REPORTING}\n{FAMILY}\ntime.sleep(600)"
+    words = [str(tmp_path / "work"), code, str(tmp_path / "pids"), where]
+    with subprocess.Popen(
+        [sys.executable, "-c", WORKER, *words], stderr=subprocess.PIPE, text=True
+    ) as worker:
+        try:
+            processes = family()
+            assert len(processes) == 2
+            assert all(map(is_there, processes))
+            worker.send_signal(number)
+            _, printed = worker.communicate(timeout=60)
+        finally:
+            worker.kill()
+    assert worker.returncode == -number
+    assert_gone(*processes)
+    if number != signal.SIGINT:
+        assert "Traceback" not in printed
+    if number != signal.SIGKILL and where == "main":
+        assert names(tmp_path / "work") == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_that_is_handled_or_ignored_already_stays_so(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    caught: list[int] = []
+
+    def catch(caught_number: int, _: Any) -> None:
+        caught.append(caught_number)
+
+    before = signal.getsignal(number)
+    code = f"os.kill(os.getppid(), {int(number)}); time.sleep(0.2); out(a=1)"
+    try:
+        for handler in (signal.SIG_IGN, catch):
+            signal.signal(number, handler)
+            assert run(code, tmp_path).outputs == {"a": 1}
+            assert signal.getsignal(number) is handler
+        assert caught == [number]
+        signal.signal(number, signal.SIG_DFL)
+        run("pass", tmp_path)
+        failure("sys.exit(1)", tmp_path)
+        assert signal.getsignal(number) is signal.SIG_DFL
+    finally:
+        signal.signal(number, before)
