@@ -2,7 +2,8 @@
 
     TaxiPublished   a month's file, for the TLC to publish
     TaxiDownload    -> data/raw/                       the file, with a record of its edition
-    TaxiTransform   -> data/trips/, data/rejects/      one schema for all eras, in a process
+    TaxiTransform   -> data/trips/, data/rejects/      one schema for all eras; in a
+                                                       process or a container, or by a script
     TaxiStageLoad   -> public.green_trips_staging_…    binary COPY, fingerprints
     TaxiMerge       -> public.green_trips              each trip once; ledger; clean-up
 

@@ -139,14 +139,16 @@ def fetch(
     timeout: float = 60,
     retries: int = 5,
     report: Callable[[int, int | None], None] = _say_nothing,
+    is_parquet: bool = True,
 ) -> Edition:
-    """Fetch the parquet file at `url` to `path`, whole and verified or not at all.
+    """Fetch the file at `url` to `path`, whole and verified or not at all.
 
     :param timeout: seconds without a byte after which a connection is given up
     :param retries: how many tries in a row may fail, or bring nothing new, before giving up
     :param report: is told the bytes on disk so far and their total, if the source says it
+    :param is_parquet: whether it must be a whole parquet file; a script reads other forms too
     :raises TaxiError: if the file isn't published there, can't be reached or written, or isn't
-        a whole parquet file
+        what it must be
     """
     started = time.monotonic()
     is_local = _split(url).scheme == "file"
@@ -161,6 +163,7 @@ def fetch(
                 else:
                     origin, digests = _download(url, part, timeout, retries, report)
                 _verify(part, origin, digests)
+                _verify_form(part, origin, is_parquet=is_parquet)
             except _DamagedError as damage:
                 _discard(part)
                 refetches += 1
@@ -535,24 +538,39 @@ def _write(
 
 
 def _verify(part: Path, origin: _Origin, digests: Mapping[str, str]) -> None:
-    """Make sure that `part` is the file that was announced, and a whole parquet file."""
+    """Make sure that `part` is the file that was announced."""
     for algorithm, wanted in origin.checksums.items():
         if digests[algorithm] != wanted:
             raise _DamagedError(
                 f"its {algorithm} is {digests[algorithm]}, not {wanted} as announced"
             )
-    size = part.stat().st_size
+
+
+def _verify_form(part: Path, origin: _Origin, *, is_parquet: bool) -> None:
+    """Make sure that `part` isn't an error page, and a whole parquet file if it must be one."""
+    size, wanted = part.stat().st_size, "a parquet file" if is_parquet else "a month's trips"
     with part.open("rb") as file:
-        head = file.read(16)
+        head = file.read(64)
+    is_page = re.match(rb"[\xef\xbb\xbf\s]*<(!doctype )?html", head, re.IGNORECASE)
+    if not size:
+        got = "an empty file"
+    elif is_page or "html" in origin.content_type:
+        got = "an HTML page"
+    elif is_parquet and not head.startswith(b"PAR1"):
+        got = f"{size} bytes that begin with {head[:16]!r}"
+    else:
+        got = ""
+    if got:
+        _discard(part)
+        raise TaxiError(f"{origin.url}: got {got}, wanted {wanted}; check the URL")
+    if is_parquet:
+        _verify_parquet(part, size)
+
+
+def _verify_parquet(part: Path, size: int) -> None:
+    with part.open("rb") as file:
         file.seek(max(0, size - 4))
         tail = file.read(4)
-    if not head.startswith(b"PAR1"):
-        _discard(part)
-        if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<") or "html" in origin.content_type:
-            what = "an HTML page"
-        else:
-            what = f"{size} bytes that begin with {head!r}" if size else "an empty file"
-        raise TaxiError(f"{origin.url}: got {what}, wanted a parquet file; check the URL")
     if size < 12 or tail != b"PAR1":
         raise _DamagedError(
             f"the file is truncated: {size} bytes without the footer of a parquet file"

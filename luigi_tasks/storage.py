@@ -33,6 +33,7 @@ class MonthFiles:
     """The files of one month of one taxi type."""
 
     def __init__(self, taxi_type: str, month: date) -> None:
+        self.taxi_type, self.month = taxi_type, month
         root = Path(config.storage().render("root")).resolve()
         name = Path(TAXI_TYPES[taxi_type].filename(month))
         self.raw = root / "raw" / name
@@ -51,13 +52,15 @@ class MonthFiles:
         except (OSError, ValueError, TypeError, KeyError):
             return None
 
-    def keep(self, work: Path, load: "Load") -> None:
-        """Move what a transform made to its place; the canonical file appears last."""
+    def keep(self, made: Path, rejects: Path, load: "Load") -> None:
+        """Move what a transform made to its place; the canonical file appears last.
+
+        :param rejects: a file that is there only if there are any.
+        """
         try:
-            made = work / self.trips.name
-            self._replace(work / self.rejects.name, self.rejects)
+            self._replace(rejects, self.rejects)
             self._record.parent.mkdir(parents=True, exist_ok=True)
-            record = work / "record.json"
+            record = made.with_name("record.json")
             record.write_text(json.dumps({"bytes": made.stat().st_size, "load": asdict(load)}))
             self._replace(record, self._record)
             self._replace(made, self.trips)

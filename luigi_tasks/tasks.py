@@ -2,7 +2,6 @@
 
 import functools
 import logging
-import sys
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
@@ -13,12 +12,14 @@ from typing import Any, TypeVar
 import luigi
 from luigi.util import requires
 
-from luigi_tasks import config, published, runner, source, storage, warehouse
+from luigi_tasks import config, published, script, source, storage, warehouse
 from luigi_tasks.catalog import TAXI_TYPES
 from luigi_tasks.config import MonthParameter, TaxiTypeParameter
 from luigi_tasks.errors import TaxiError
 from luigi_tasks.log import OneLine
 from luigi_tasks.progress import Progress
+from luigi_tasks.reports import printable
+from luigi_tasks.steps import Steps
 from luigi_tasks.warehouse import Load
 
 logger = logging.getLogger("luigi-interface.tasks")
@@ -49,7 +50,15 @@ class MonthTask:
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         TAXI_TYPES[self.taxi_type].check_month(self.month)
+        self.check()
+
+    def check(self) -> None:
+        """Refuse settings that can't work.
+
+        :raises TaxiError: names the section, the key, what it got and what is allowed.
+        """
         config.check(self.taxi_type, self.month)
+        script.configured()
 
     @property
     def label(self) -> str:
@@ -79,6 +88,11 @@ class FileTask(MonthTask):
         return config.cleanup().enabled and self.merged.exists()
 
 
+def _is_of_today(load: Load | None) -> bool:
+    """Whether something is loaded, and by the transform that is set now."""
+    return load is not None and load.script == script.identity()
+
+
 class RawTarget(luigi.LocalTarget):
     """A fetched file with the record of its edition."""
 
@@ -87,7 +101,7 @@ class RawTarget(luigi.LocalTarget):
 
 
 class TripsTarget(luigi.LocalTarget):
-    """A canonical file with the record of its load, made from the raw file that is there."""
+    """A canonical file with the record of its load, made from the raw file by today's script."""
 
     def __init__(self, files: storage.MonthFiles) -> None:
         super().__init__(str(files.trips))
@@ -95,7 +109,14 @@ class TripsTarget(luigi.LocalTarget):
 
     def exists(self) -> bool:
         load, edition = self.files.read_load(), source.read_edition(self.files.raw)
-        return load is not None and (edition is None or edition.sha256 == load.sha256)
+        is_of_raw = load is None or edition is None or edition.sha256 == load.sha256
+        return is_of_raw and _is_of_today(load)
+
+    def outputs(self) -> dict[str, Any]:
+        """The values that the transform's script reported."""
+        load = self.files.read_load()
+        merged = warehouse.MergedTarget(self.files.taxi_type, self.files.month)
+        return load.outputs if load else merged.outputs()
 
 
 class TaxiPublished(MonthTask, luigi.ExternalTask):
@@ -122,6 +143,7 @@ class TaxiDownload(FileTask, luigi.Task):
                 timeout=settings.timeout,
                 retries=settings.retries,
                 report=progress,
+                is_parquet=not script.reads_published(),
             )
         logger.info("%s: fetched %d bytes", self.label, edition.bytes)
 
@@ -141,42 +163,32 @@ class TaxiTransform(FileTask, luigi.Task):
         if edition is None:
             raise TaxiError(f"{files.raw} is gone; run again")
         with files.work_folder() as work:
-            report = self._transform(work)
+            made = Steps(self.taxi_type, self.month, work).run(edition)
             origin = asdict(edition)
             load = Load(
                 download_seconds=origin.pop("seconds"),
                 **origin,
-                rows_read=report["rows_read"],
-                rows_rejected=report["rows_rejected"],
-                rows_staged=report["rows_written"],
-                unknown_columns=report["unknown_columns"],
+                rows_read=made.rows_read,
+                rows_rejected=made.rows_rejected,
+                rows_staged=made.rows_written,
+                unknown_columns=made.unknown_columns,
                 transform_seconds=time.monotonic() - began,
                 started_at=started_at,
+                script=made.script,
+                outputs=made.outputs,
+                metrics=made.metrics,
             )
-            files.keep(work, load)
+            files.keep(made.trips, made.rejects, load)
         self._tell(load)
 
-    def _transform(self, work: Path) -> dict[str, Any]:
-        """Run the transform in a work folder, and return what it reports."""
-        command: list[str | Path] = [
-            sys.executable,
-            "-m",
-            "luigi_tasks.transform",
-            self.files.raw,
-            f"--taxi-type={self.taxi_type}",
-            f"--trips={work / self.files.trips.name}",
-            f"--rejects={work / self.files.rejects.name}",
-            f"--max-reject-ratio={config.transform().max_reject_ratio}",
-        ]
-        try:
-            return runner.run(command, work)
-        except TaxiError:
-            if config.cleanup().enabled:
-                self.files.remove()  # so that the next run fetches it anew, corrected perhaps
-            raise
-
     def _tell(self, load: Load) -> None:
-        logger.info("%s: read %d rows, rejected %d", self.label, load.rows_read, load.rows_rejected)
+        told = f"read {load.rows_read} rows, rejected {load.rows_rejected}"
+        told += "".join(
+            f"; {printable(name)}: {printable(value)}" for name, value in load.reported()
+        )
+        logger.info("%s: %s", self.label, told)
+        if self.set_status_message:
+            self.set_status_message(told)
         if load.rows_rejected:
             logger.warning("%s: the rejects are in %s", self.label, self.files.rejects)
         if load.unknown_columns:
@@ -193,7 +205,8 @@ class TaxiStageLoad(MonthTask, luigi.Task):
 
     def complete(self) -> bool:
         """A merged month is staged no more: then the merge stands for it."""
-        return self.output().exists() or self.merged.exists()
+        load = self.output().load()
+        return _is_of_today(load) or self.merged.exists()
 
     @in_turn
     def run(self) -> None:
@@ -241,6 +254,9 @@ class TaxiReset(MonthTask, luigi.Task):
     """Take a month out of the warehouse, so that the next run loads it again."""
 
     resources = {"warehouse": 1}
+
+    def check(self) -> None:
+        config.check(self.taxi_type, self.month)  # a script doesn't matter here
 
     def complete(self) -> bool:
         return not warehouse.holds_month(self.taxi_type, self.month)

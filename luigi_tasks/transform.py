@@ -2,16 +2,18 @@
 
     python -m luigi_tasks.transform RAW --taxi-type green --trips TRIPS --rejects REJECTS
 
-The raw file is read in batches, so memory doesn't grow with it. A row with a value that can't be
-read as its column's type goes to the rejects, one JSON object a line: its number in the file, the
-column, the value, the reason and the whole row. What was done is reported on standard output as
-``::{"outputs": {...}}::``.
+A raw file is read in batches, so memory doesn't grow with it; several are read as one. A row with
+a value that can't be read as its column's type goes to the rejects, one JSON object a line: the
+file, its number there, the column, the value, the reason and the whole row. What was done is
+reported on standard output as ``::{"outputs": {...}}::``.
 """
 
 import argparse
 import json
 import math
 import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
@@ -27,8 +29,9 @@ from luigi_tasks.errors import TaxiError
 BATCH_ROWS = 131_072
 #: How many rejects an error message shows.
 SHOWN_REJECTS = 3
-#: The years a Python date knows. What lies outside is no pickup, and no other program reads it.
-EARLIEST, LATEST = "0001-01-01T00:00:00", "9999-12-31T23:59:59.999999"
+#: The years a Python date knows, in microseconds from 1970. What lies outside is no pickup, and no
+#: other program reads it.
+EARLIEST, LATEST = -62_135_596_800_000_000, 253_402_300_799_999_999
 
 
 @dataclass
@@ -45,6 +48,7 @@ class Report:
 class Reject:
     """Why a row was set aside. ``row`` is its number in the file, from 1."""
 
+    file: str
     row: int
     column: str
     value: Any
@@ -60,51 +64,101 @@ def arrow_schema(taxi_type: TaxiType) -> pa.Schema:
 
 
 def transform(
-    raw: Path, trips: Path, rejects: Path, taxi_type: TaxiType, max_reject_ratio: float = 0.01
+    raws: Sequence[Path],
+    trips: Path,
+    rejects: Path,
+    taxi_type: TaxiType,
+    max_reject_ratio: float = 0.01,
 ) -> Report:
-    """Write the readable rows of a raw parquet file to ``trips``, the others to ``rejects``.
+    """Write the readable rows of raw parquet files to ``trips``, the others to ``rejects``.
 
     The rejects file is there only if there are any.
 
-    :raises TaxiError: the file isn't parquet or is broken, isn't of this taxi type, or more than
-        ``max_reject_ratio`` of its rows can't be read.
+    :raises TaxiError: a file isn't parquet or is broken, isn't of this taxi type, or more than
+        ``max_reject_ratio`` of all rows can't be read.
     """
     report = Report()
     shown: list[Reject] = []
+    total = sum(map(_count_rows, raws))
     partial = trips.with_name(f"{trips.name}.partial")
     try:
         with (
-            pq.ParquetFile(raw) as source,
+            _named(raws[0]),
             pq.ParquetWriter(partial, arrow_schema(taxi_type), compression="snappy") as writer,
             _RejectsFile(rejects) as rejects_file,
         ):
-            matched, report.unknown_columns = taxi_type.match(source.schema_arrow.names)
-            total = source.metadata.num_rows
-            for batch in source.iter_batches(BATCH_ROWS):
-                readable, rejected = _convert(batch, taxi_type, matched, report.rows_read)
-                for reject in rejected:
-                    rejects_file.write(reject, batch.slice(reject.row - 1 - report.rows_read, 1))
-                report.rows_read += batch.num_rows
-                report.rows_rejected += len(rejected)
-                report.rows_written += readable.num_rows
-                shown += rejected[: SHOWN_REJECTS - len(shown)]
-                if report.rows_rejected > max_reject_ratio * total:
-                    raise TaxiError(_too_many(report, total, max_reject_ratio, shown))
-                writer.write_table(pa.Table.from_batches([readable]))
+            for raw in raws:
+                with _named(raw), opened(raw) as source:
+                    for batch, rejected in _read(source, raw.name, taxi_type, report):
+                        for reject, row in rejected:
+                            rejects_file.write(reject, row)
+                        shown += [reject for reject, _ in rejected[: SHOWN_REJECTS - len(shown)]]
+                        if report.rows_rejected > max_reject_ratio * total:
+                            told = _too_many(report, total, max_reject_ratio, shown)
+                            raise TaxiError(f"{raw.name}: {told}")
+                        writer.write_table(pa.Table.from_batches([batch]))
         partial.replace(trips)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
-        if getattr(error, "errno", None):  # the disk's error, not the file's
-            raise TaxiError(f"{raw.name} can't be transformed: {_first_line(error)}") from error
-        raise TaxiError(f"{raw.name} can't be read as parquet: {_first_line(error)}") from error
-    except TaxiError as error:
-        raise TaxiError(f"{raw.name}: {error}") from None
     finally:
         partial.unlink(missing_ok=True)
     return report
 
 
+def opened(path: Path) -> pq.ParquetFile:
+    """Open a parquet file to be read in a few megabytes of memory, whatever its size."""
+    # what pyarrow reads ahead, it keeps to the end
+    return pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20)
+
+
+def batches(file: pq.ParquetFile, rows: int) -> Iterator[pa.RecordBatch]:
+    """A parquet file's rows, so many at a time."""
+    for group in range(file.num_row_groups):
+        yield from file.iter_batches(rows, row_groups=[group])
+
+
+def _count_rows(raw: Path) -> int:
+    with _named(raw), pq.ParquetFile(raw) as source:
+        return int(source.metadata.num_rows)
+
+
+def _read(
+    source: pq.ParquetFile, name: str, taxi_type: TaxiType, report: Report
+) -> Iterator[tuple[pa.RecordBatch, list[tuple[Reject, pa.RecordBatch]]]]:
+    """The readable rows of a file, batch by batch, with the others and why they aren't.
+
+    Adds to the report what was read.
+    """
+    try:
+        matched, unknown = taxi_type.match(source.schema_arrow.names)
+    except TaxiError as error:
+        raise TaxiError(f"{name}: {error}") from None
+    report.unknown_columns += [each for each in unknown if each not in report.unknown_columns]
+    rows_before = 0
+    for batch in batches(source, BATCH_ROWS):
+        readable, rejects = _convert(batch, taxi_type, matched, name, rows_before)
+        report.rows_read += batch.num_rows
+        report.rows_rejected += len(rejects)
+        report.rows_written += readable.num_rows
+        rows = [batch.slice(reject.row - 1 - rows_before, 1) for reject in rejects]
+        yield readable, list(zip(rejects, rows, strict=True))
+        rows_before += batch.num_rows
+
+
+@contextmanager
+def _named(file: Path) -> Iterator[None]:
+    """Turn what is wrong with a file, or with the disk, into a message that names the file."""
+    try:
+        yield
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
+        happened = "transformed" if getattr(error, "errno", None) else "read as parquet"
+        raise TaxiError(f"{file.name} can't be {happened}: {_first_line(error)}") from error
+
+
 def _convert(
-    batch: pa.RecordBatch, taxi_type: TaxiType, matched: dict[str, str], rows_before: int
+    batch: pa.RecordBatch,
+    taxi_type: TaxiType,
+    matched: dict[str, str],
+    file: str,
+    rows_before: int,
 ) -> tuple[pa.RecordBatch, list[Reject]]:
     """Cast a batch to the canonical schema, and single out the rows that resist."""
     rejects: dict[int, Reject] = {}
@@ -118,7 +172,7 @@ def _convert(
         arrays.append(array)
         for index, reason in unreadable:
             value = _as_python(published[index])
-            reject = Reject(rows_before + index + 1, matched[column.name], value, reason)
+            reject = Reject(file, rows_before + index + 1, matched[column.name], value, reason)
             rejects.setdefault(index, reject)
     converted = pa.RecordBatch.from_arrays(arrays, schema=arrow_schema(taxi_type))
     if rejects:
@@ -157,20 +211,16 @@ def _cast(array: pa.Array, column: Column) -> pa.Array:
         array = _cast_text(array, target)
     elif pa.types.is_floating(array.type) and pa.types.is_integer(target):
         # pandas writes a missing count as NaN
-        array = pc.if_else(pc.is_nan(array), pa.scalar(None, array.type), array).cast(target)
+        array = pc.if_else(pc.is_nan(array), _null(array.type), array).cast(target)
     elif pa.types.is_floating(target) or pa.types.is_timestamp(target):
         # whole numbers beyond 2^53 and nanoseconds lose digits that no fare and no clock has
         array = array.cast(target, safe=False)
     else:
         array = array.cast(target)
     if pa.types.is_timestamp(target):
-        _require(
-            pc.and_(
-                pc.greater_equal(array, pa.scalar(EARLIEST).cast(target)),
-                pc.less_equal(array, pa.scalar(LATEST).cast(target)),
-            ),
-            "outside the years 1 to 9999",
-        )
+        span = pc.min_max(array.cast(pa.int64())).as_py()
+        if span["min"] is not None and not EARLIEST <= span["min"] <= span["max"] <= LATEST:
+            raise pa.ArrowInvalid("outside the years 1 to 9999")
     if column.required:
         _require(array.is_valid(), "has no value, and a trip can't be without one")
     return array
@@ -182,10 +232,15 @@ def _cast_text(array: pa.Array, target: pa.DataType) -> pa.Array:
         _require(pc.invert(pc.match_substring(array, "\0")), "has a NUL character")
         return array
     array = pc.utf8_trim_whitespace(array)
-    array = pc.if_else(pc.equal(array, ""), pa.scalar(None, pa.string()), array)
+    array = pc.if_else(pc.equal(array, ""), _null(pa.string()), array)
     if pa.types.is_integer(target):
         array = array.cast(pa.float64())
     return array.cast(target)
+
+
+def _null(kind: pa.DataType) -> pa.Scalar:
+    """A NULL. pyarrow.scalar would import pandas where that is installed, for a quarter second."""
+    return pa.nulls(1, kind)[0]
 
 
 def _require(holds: pa.Array, otherwise: str) -> None:
@@ -247,7 +302,9 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m luigi_tasks.transform",
         description="Write a published file with the catalog's columns and types.",
     )
-    parser.add_argument("raw", type=Path, help="the published parquet file")
+    parser.add_argument(
+        "raw", type=Path, nargs="+", help="the published parquet file, or several that make it up"
+    )
     parser.add_argument("--taxi-type", required=True, choices=list(TAXI_TYPES))
     parser.add_argument("--trips", type=Path, required=True, help="parquet file to write")
     parser.add_argument("--rejects", type=Path, required=True, help="JSON lines, if there are any")

@@ -31,6 +31,7 @@ from psycopg2.sql import Identifier
 
 from luigi_tasks import config, embedded
 from luigi_tasks.catalog import TAXI_TYPES, TaxiType, common_columns
+from luigi_tasks.chunks import Chunks
 from luigi_tasks.errors import TaxiError
 
 logger = logging.getLogger("luigi-interface.warehouse")
@@ -57,7 +58,9 @@ Table = tuple[str, str]
 class Load:
     """What is known of a load before the merge: the edition, the counts, the durations in seconds.
 
-    It comes with the canonical file, and then as the comment of the staging table.
+    ``script`` names the user's transform, if there was one, and ``outputs`` and ``metrics`` are
+    what it reported. All this comes with the canonical file, and then as the comment of the
+    staging table.
     """
 
     url: str
@@ -72,7 +75,14 @@ class Load:
     download_seconds: float
     transform_seconds: float
     started_at: str
+    script: str | None = None
+    outputs: dict[str, Any] = field(default_factory=dict)
+    metrics: list[dict[str, Any]] = field(default_factory=list)
     stage_seconds: float = 0.0
+
+    def reported(self) -> list[tuple[str, Any]]:
+        """What a script reported, by name: outputs, then metrics."""
+        return [*self.outputs.items(), *((each["name"], each["value"]) for each in self.metrics)]
 
 
 @dataclass
@@ -122,7 +132,16 @@ class StagedTarget(TableTarget):
         self.taxi_type, self.month = taxi_type, month
 
     def exists(self, connection: connection | None = None) -> bool:
-        return _staged_load(self.taxi_type, self.month) is not None
+        return self.load() is not None
+
+    def load(self) -> Load | None:
+        """What is known of the load that stands there."""
+        return _staged_load(self.taxi_type, self.month)
+
+    def outputs(self) -> dict[str, Any]:
+        """The values that the transform's script reported."""
+        load = self.load()
+        return load.outputs if load else MergedTarget(self.taxi_type, self.month).outputs()
 
 
 class MergedTarget(TableTarget):
@@ -134,6 +153,16 @@ class MergedTarget(TableTarget):
 
     def exists(self, connection: connection | None = None) -> bool:
         return bool(merged_months(self.taxi_type, [self.month]))
+
+    def outputs(self) -> dict[str, Any]:
+        """The values that the transform's script reported when the month was last loaded."""
+        label = f"outputs of {self.taxi_type} {self.month:%Y-%m}"
+        names = {"taxi_type": self.taxi_type, "month": self.month}
+        try:
+            rows = _ask(label, "last_load.sql", **names, trips=config.trips_table(self.taxi_type))
+        except psycopg2.errors.UndefinedColumn:  # a ledger of an earlier version, until a load
+            return {}
+        return dict(rows[0][1]) if rows else {}
 
 
 def merged_months(taxi_type: str, months: list[date]) -> set[date]:
@@ -260,6 +289,7 @@ def merge(taxi_type: str, month: date) -> Merged:
             "filename": kind.filename(month),
             **asdict(load),
             **asdict(merged),
+            "metrics": psycopg2.extras.Json(load.metrics),
             "merge_seconds": time.monotonic() - began,
             "finished_at": datetime.now(timezone.utc),
             "package_version": version("luigi-tasks"),
@@ -344,14 +374,22 @@ def _create_missing_tables(cursor: "_Cursor") -> None:
         _create(cursor, "trips", "create_trips_view.sql", tables=tables.items(), comments=comments)
         for name in TAXI_TYPES:
             _check_partition(cursor, tables[name], others[name])
+    if _missing_columns(cursor, ("load_history",), "r", ["script", "outputs", "metrics"]):
+        _create(cursor, "load_history", "create_ledger.sql")  # it's of an earlier version
     for name, kind in TAXI_TYPES.items():
         expected = ["unique_row_id", "filename", *(column.name for column in kind.columns)]
-        missing = _rows(cursor, "missing_columns.sql", trips=tables[name], names=expected)
+        missing = _missing_columns(cursor, tables[name], "p", expected)
         if missing:
             raise TaxiError(
                 f"table {'.'.join(tables[name])} is there but isn't one of ours: it isn't "
                 f"partitioned, or lacks {missing[0][0]}; name another in [trips] table"
             )
+
+
+def _missing_columns(
+    cursor: "_Cursor", table: tuple[str, ...], kind: str, names: list[str]
+) -> list[tuple[Any, ...]]:
+    return _rows(cursor, "missing_columns.sql", table=table, kind=kind, names=names)
 
 
 def _create(cursor: "_Cursor", what: str, file: str, **names: Any) -> None:
@@ -478,36 +516,21 @@ def _copy(
     import pyarrow.parquet as pq
     from pgpq import ArrowToPostgresBinaryEncoder
 
+    from luigi_tasks.transform import batches, opened
+
     def encoded(file: pq.ParquetFile) -> Iterator[bytes]:
         encoder = ArrowToPostgresBinaryEncoder(file.schema_arrow)
         sent = 0
         yield encoder.write_header()
-        for batch in file.iter_batches(COPY_ROWS):
+        for batch in batches(file, COPY_ROWS):
             yield encoder.write_batch(batch)
             sent += batch.num_rows
             report(sent, file.metadata.num_rows)
         yield encoder.finish()
 
-    with pq.ParquetFile(trips_file) as file:
-        cursor.copy_expert(statement, _Chunks(encoded(file)), 1 << 20)
+    with opened(trips_file) as file:
+        cursor.copy_expert(statement, Chunks(encoded(file)), 1 << 20)
     return int(cursor.rowcount)
-
-
-class _Chunks:
-    """Chunks of bytes as the file that ``copy_expert`` reads."""
-
-    def __init__(self, chunks: Iterator[bytes]) -> None:
-        self._chunks = chunks
-        self._rest = memoryview(b"")
-
-    def read(self, size: int) -> bytes:
-        while not self._rest:
-            chunk = next(self._chunks, None)
-            if chunk is None:
-                return b""
-            self._rest = memoryview(chunk)
-        taken, self._rest = self._rest[:size], self._rest[size:]
-        return bytes(taken)
 
 
 # --- sessions, transactions, locks ------------------------------------------------------------

@@ -33,6 +33,12 @@ CREATE TABLE IF NOT EXISTS load_history (
     CHECK (rows_staged = rows_duplicate + rows_present + rows_inserted)
 );
 
+-- what came with later versions
+ALTER TABLE load_history
+ADD COLUMN IF NOT EXISTS script text,
+ADD COLUMN IF NOT EXISTS outputs jsonb NOT NULL DEFAULT '{}',
+ADD COLUMN IF NOT EXISTS metrics jsonb NOT NULL DEFAULT '[]';
+
 CREATE INDEX IF NOT EXISTS load_history_month
 ON load_history (taxi_type, month, load_id);
 
@@ -66,6 +72,10 @@ COMMENT ON COLUMN load_history.merge_seconds IS 'Duration of TaxiMerge up to thi
 COMMENT ON COLUMN load_history.started_at IS 'When the transform began';
 COMMENT ON COLUMN load_history.finished_at IS 'When the merge was done, before its commit';
 COMMENT ON COLUMN load_history.package_version IS 'Version of luigi_tasks';
+COMMENT ON COLUMN load_history.script
+IS 'The transform of the user''s own, with a digest, if there was one';
+COMMENT ON COLUMN load_history.outputs IS 'Values that the script reported, by name';
+COMMENT ON COLUMN load_history.metrics IS 'Counters, timers and gauges that the script reported';
 
 CREATE TABLE IF NOT EXISTS {{ marker_table | identifier }} (
     update_id text PRIMARY KEY,

@@ -1,5 +1,7 @@
--- The months of pickup that a month's trips were last merged into.
-SELECT pickup_months
+-- The months of pickup that a month's trips were last merged into, and what its script reported.
+SELECT
+    pickup_months,
+    outputs
 FROM load_history
 WHERE
     taxi_type = {{ taxi_type | value }}

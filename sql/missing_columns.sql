@@ -1,12 +1,13 @@
--- Columns that a table should have and hasn't; all of them if it isn't a partitioned table.
+-- Columns that a table should have and hasn't; all of them if it isn't a table of this kind.
 SELECT wanted.name
 FROM unnest({{ names | value }}::text[]) AS wanted (name)
 WHERE NOT EXISTS (
     SELECT
-    FROM pg_partitioned_table AS parent
-    INNER JOIN pg_attribute AS present ON parent.partrelid = present.attrelid
+    FROM pg_class AS relation
+    INNER JOIN pg_attribute AS present ON relation.oid = present.attrelid
     WHERE
-        parent.partrelid = {{ trips | identifier | value }}::regclass
+        relation.oid = {{ table | identifier | value }}::regclass
+        AND relation.relkind = {{ kind | value }}
         AND present.attname = wanted.name
         AND NOT present.attisdropped
 );

@@ -181,7 +181,8 @@ class Database:
             "ledger": self.query(
                 "SELECT taxi_type, month, filename, bytes, sha256, rows_read, rows_rejected, "
                 "rows_staged, rows_duplicate, rows_present, rows_inserted, rows_removed, "
-                "rows_stray, ARRAY(SELECT jsonb_object_keys(pickup_months)) AS pickup_months "
+                "rows_stray, script, outputs, metrics, "
+                "ARRAY(SELECT jsonb_object_keys(pickup_months)) AS pickup_months "
                 "FROM load_history ORDER BY taxi_type, month, load_id"
             ),
         }

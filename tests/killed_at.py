@@ -20,7 +20,7 @@ from typing import Any
 
 from luigi.cmdline import luigi_run
 
-from luigi_tasks import config, ranges, runner, source, storage, warehouse
+from luigi_tasks import chunks, config, process, ranges, source, storage, warehouse
 
 POINTS: dict[str, Callable[[], None]] = {}
 
@@ -100,20 +100,17 @@ def download_with_its_name() -> None:
 
 @point
 def transform_running() -> None:
-    listen = runner._listen
-
-    def patched(lines: Any) -> Any:
-        time.sleep(0.25)  # the child has begun, and goes on without its parent
+    def patched(stream: Any, take: Any) -> Any:
+        time.sleep(0.25)  # the child has begun
         die()
-        return listen(lines)
 
-    runner._listen = patched
+    process._read = patched
 
 
 @point
 def child_of_the_transform() -> None:
     """Kill the first child, not this process."""
-    start, times = runner.subprocess.Popen, itertools.count(1)
+    start, times = process.subprocess.Popen, itertools.count(1)
 
     def patched(*args: Any, **kwargs: Any) -> Any:
         child = start(*args, **kwargs)
@@ -121,7 +118,7 @@ def child_of_the_transform() -> None:
             os.kill(child.pid, signal.SIGKILL)
         return child
 
-    runner.subprocess.Popen = patched
+    process.subprocess.Popen = patched
 
 
 @point
@@ -142,14 +139,14 @@ def transform_kept() -> None:
 
 def in_the_middle_of_copy(kill: Callable[[], None]) -> None:
     """Kill when the fifth piece is asked for; a piece is a tenth of a small month."""
-    read, times = warehouse._Chunks.read, itertools.count(1)
+    read, times = chunks.Chunks.read, itertools.count(1)
 
-    def patched(chunks: Any, size: int) -> bytes:
+    def patched(file: Any, size: int) -> bytes:
         if next(times) == 5:
             kill()
-        return bytes(read(chunks, min(size, 10_000)))
+        return bytes(read(file, min(size, 10_000)))
 
-    warehouse._Chunks.read = patched  # type: ignore[method-assign]
+    chunks.Chunks.read = patched  # type: ignore[method-assign]
 
 
 @point

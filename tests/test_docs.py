@@ -8,12 +8,17 @@ from configparser import RawConfigParser
 from datetime import date
 from pathlib import Path
 
+import pandas as pd
 import pytest
-from conftest import ROOT, Luigi, folder_url
+from conftest import ROOT, Database, Luigi, folder_url
+from engines import fixture_engine  # noqa: F401
 
 from luigi_tasks.sample import write_month
 
 README = (ROOT / "README.md").read_text()
+
+
+PYTHON, SCRIPT = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
 def readme_commands() -> list[str]:
@@ -30,25 +35,44 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for month in (1, 2, 3):
             name = f"{taxi_type}_tripdata_2024-{month:02}.parquet"
             write_month(folder / name, taxi_type, date(2024, month, 1), rows=50)
+    trips = pd.read_parquet(folder / "green_tripdata_2024-01.parquet")
+    trips.columns = trips.columns.str.lower()
+    trips.to_json(folder / "green-2024-01.json", orient="records", date_format="iso")
     return folder
 
 
 @pytest.mark.parametrize("command", readme_commands())
-def test_a_command_of_the_readme_runs(command: str, luigi_command: Luigi, published: Path) -> None:
+def test_a_command_of_the_readme_runs(
+    command: str,
+    luigi_command: Luigi,
+    database: Database,
+    published: Path,
+    request: pytest.FixtureRequest,
+) -> None:
     words = shlex.split(command)
+    if "docker" in words:
+        request.getfixturevalue("engine")
+    (luigi_command.folder / "my_transform.py").write_text(SCRIPT)
     # the last flag wins: made-up months, and the test's database
-    overrides = [f"--source-url={folder_url(published)}"]
+    urls = [word for word in words if word.endswith(".json")]
+    url = folder_url(published)
+    if urls:
+        url = urls[0].replace("https://mirror.example.org", f"file://{published}")
+    overrides = [f"--source-url={url}"]
     if "RangeMonthly" in words:
         overrides += ["--start=2024-01", "--stop=2024-04"]
     run = luigi_command(*words[2:], *overrides)
     assert run.code == 0, run.output
+    if urls:
+        asked = "SELECT (outputs ->> 'revenue')::float, rows_inserted FROM load_history"
+        [(revenue, inserted)] = database.query(asked)
+        assert (revenue > 0, inserted) == (True, 50)
 
 
 def test_the_python_example_of_the_readme_runs(luigi_command: Luigi, tmp_path: Path) -> None:
-    [example] = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     settings = tmp_path / "luigi.cfg"
     settings.write_text(f"[warehouse]\nurl = {luigi_command.settings['--warehouse-url']}\n")
-    script = f"{example}\nprint(connection.get_dsn_parameters()['dbname'])"
+    script = f"{PYTHON}\nprint(connection.get_dsn_parameters()['dbname'])"
     run = subprocess.run(
         [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True
     )

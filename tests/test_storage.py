@@ -35,7 +35,7 @@ def make(files: MonthFiles, load: Load, *, trips: str = "trips", rejects: str = 
         (work / files.trips.name).write_text(trips)
         if rejects:
             (work / files.rejects.name).write_text(rejects)
-        files.keep(work, load)
+        files.keep(work / files.trips.name, work / files.rejects.name, load)
 
 
 def all_files(root: Path) -> list[str]:

@@ -21,9 +21,10 @@ tables = [(name, ("public", f"{name}_trips")) for name in TAXI_TYPES]
 trips = ("public", "green_trips")
 other = ("public", "green_trips_other")
 partition = ("public", "green_trips_2024_01")
-staging = source = ("public", "green_trips_staging_2024_01")
+staging = source = table = ("public", "green_trips_staging_2024_01")
 marker_table = "table_updates"
 schema = "taxi"
+kind = "p"
 start, stop, month = "2024-01-01", "2024-02-01", "2024-01-01"
 months = [month]
 taxi_type = "green"
