@@ -1,0 +1,181 @@
+"""Parts ``month`` and ``again``: one large month, first into an empty database, then once more."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from psycopg2.sql import SQL, Identifier
+
+from bench import ours, usual
+from bench.bench import Bench, in_turns, scratch
+from bench.inputs import Month, made_up
+from bench.report import Measurement, Section, Table, Target, comparison, grouped, medians
+from bench.running import ROOT, CommandError, Took, run
+from bench.server import Database, Server
+
+Loader = Callable[[Month, Database, Server, Path, Measurement], None]
+
+#: How much faster than whom, and the part of it.
+FASTER = {
+    "month": {"usual": 2.5, "usual_no_index": 2.5, "dlt": 7.0, "pandas": 20.0},
+    "again": {"usual": 2.5, "usual_no_index": 2.5, "dlt": 9.0},
+}
+#: StageLoad and Merge, of a plain copy of the CSV.
+OF_FLOOR = 1.5
+
+
+def _ours(
+    month: Month, database: Database, server: Server, folder: Path, measurement: Measurement
+) -> None:
+    pipeline = ours.Pipeline(month.parquet.parent, folder / "storage", database.url)
+    _take(measurement, run(pipeline.merge(month), server, folder=folder))
+    measurement.details = ours.steps(database, month)
+    measurement.details["stage + merge"] = (
+        measurement.details["stage"] + measurement.details["merge"]
+    )
+
+
+def _usual(form: str) -> Loader:
+    def load(
+        month: Month, database: Database, server: Server, folder: Path, measurement: Measurement
+    ) -> None:
+        flow = usual.usual(month, database, server, folder, form=form)
+        _take(measurement, flow.took)
+        measurement.details = {"copy": flow.copy, "update": flow.update, "merge": flow.merge}
+
+    return load
+
+
+def _library(name: str, form: Callable[[Month], Path]) -> Loader:
+    def load(
+        month: Month, database: Database, server: Server, folder: Path, measurement: Measurement
+    ) -> None:
+        command = [sys.executable, "-W", "ignore", "-m", "bench.loaders", name, str(form(month))]
+        environment = {
+            "BENCH_URL": database.url,
+            # nothing is told to anybody, and no file of this user's is read
+            "RUNTIME__DLTHUB_TELEMETRY": "false",
+            "DLT_DATA_DIR": str(folder / "dlt"),
+            "PYTHONPATH": str(ROOT),
+        }
+        took = run(command, server, folder=folder, environment=environment)
+        _take(measurement, took)
+
+    return load
+
+
+def _floor(copy: Callable[[Month, Database, Server, Path], Took]) -> Loader:
+    def load(
+        month: Month, database: Database, server: Server, folder: Path, measurement: Measurement
+    ) -> None:
+        _take(measurement, copy(month, database, server, folder))
+
+    return load
+
+
+LOADERS: dict[str, Loader] = {
+    "ours": _ours,
+    **{form: _usual(form) for form in usual.FORMS},
+    "dlt": _library("dlt", Month.keyed),
+    "pandas": _library("pandas", lambda month: month.parquet),
+    "copy_to_table": _library("copy_to_table", lambda month: month.parquet),
+    "copy_csv": _floor(usual.copy_csv),
+    "copy_csv_new": _floor(usual.copy_csv_new),
+    "copy_binary": _floor(usual.copy_binary),
+}
+#: Where the rows are in the end.
+TABLES = {
+    "ours": "yellow_trips",
+    "dlt": "dlt.trips",
+    **dict.fromkeys((*usual.FORMS, "pandas", "copy_to_table"), "trips"),
+    **dict.fromkeys(("copy_csv", "copy_csv_new", "copy_binary"), "bare"),
+}
+SLOW = {"pandas", "copy_to_table"}
+#: Those that can load a month again without doubling it.
+AGAIN = {"ours", *usual.FORMS, "dlt"}
+
+
+def measure(bench: Bench, parts: set[str]) -> list[Section]:
+    """Load a month by each alternative, and for ``again`` once more into the same database."""
+    [month] = made_up(bench.data, bench.sizes.rows)
+    names = [
+        name
+        for name in LOADERS
+        if name in bench.alternatives and ("month" in parts or name in AGAIN)
+    ]
+    for name in names:  # before the clock starts
+        if name in (*usual.FORMS, "copy_csv", "copy_csv_new"):
+            month.csv()
+        elif name == "copy_binary":
+            month.binary()
+        elif name == "dlt":
+            month.keyed()
+    bench.note(month)
+    for repeat in range(max(bench.sizes.repeat, bench.sizes.repeat_slow)):
+        for name in in_turns(names, repeat):
+            times = bench.sizes.repeat_slow if name in SLOW else bench.sizes.repeat
+            if repeat < times:
+                _load(bench, month, name, repeat, again="again" in parts and name in AGAIN)
+    return [_section(bench, part, month) for part in ("month", "again") if part in parts]
+
+
+def _load(bench: Bench, month: Month, name: str, repeat: int, *, again: bool) -> None:
+    with bench.server.database() as database, scratch() as folder:
+        with bench.measurement("month", name, repeat) as measurement:
+            LOADERS[name](month, database, bench.server, folder, measurement)
+        _check(month, database, name)
+        if again:
+            if name == "ours":
+                ours.forget(database, month)
+            with bench.measurement("again", name, repeat) as measurement:
+                LOADERS[name](month, database, bench.server, folder, measurement)
+            _check(month, database, name)
+
+
+def _check(month: Month, database: Database, name: str) -> None:
+    """See that all rows are there, each once: none of a made-up month's are alike."""
+    query = SQL("SELECT count(*) FROM {}").format(Identifier(*TABLES[name].split(".")))
+    rows = database.value(query)
+    if rows != month.rows:
+        raise CommandError(f"{name} left {rows:,} of {month.rows:,} rows")
+
+
+def _take(measurement: Measurement, took: Took) -> None:
+    measurement.seconds = took.seconds
+    measurement.take(took)
+
+
+def _section(bench: Bench, part: str, month: Month) -> Section:
+    found = grouped(bench.of(part))
+    ordered = [each for name in LOADERS for each in found.get(name, [])]
+    again = ", the same once more" if part == "again" else ""
+    section = Section(part, f"yellow, {month.rows:,} rows{again}", [comparison(ordered, "ours")])
+    for name in ("ours", *usual.FORMS):
+        if name in found:
+            steps = Table([f"steps of {name}", "seconds"])
+            for step in found[name][0].details:
+                steps.rows.append([step, f"{medians(found[name], step):.2f}"])
+            section.tables.append(steps)
+    if "ours" not in found:
+        return section
+    seconds = medians(found["ours"])
+    if part == "month" and "copy_csv" in found:
+        written = medians(found["ours"], "stage + merge")
+        target = Target(
+            "StageLoad and Merge, of copy_csv",
+            written / medians(found["copy_csv"]),
+            "x",
+            at_most=OF_FLOOR,
+        )
+        section.targets.append(target)
+        if "copy_csv_new" in found:
+            ratio = written / medians(found["copy_csv_new"])
+            section.notes.append(
+                f"StageLoad and Merge take {ratio:.2f}x of copy_csv_new, which makes its table in "
+                "the same transaction, so that the server writes no log of it."
+            )
+    for name, times in FASTER[part].items():
+        if name in found:
+            ratio = medians(found[name]) / seconds
+            section.targets.append(Target(f"faster than {name}", ratio, "x", at_least=times))
+    return section
