@@ -1,6 +1,8 @@
 """Bytes that come in chunks, for what reads files."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 
 class Chunks:
@@ -18,3 +20,20 @@ class Chunks:
             self._rest = memoryview(chunk)
         taken, self._rest = self._rest[:size], self._rest[size:]
         return bytes(taken)
+
+
+@contextmanager
+def ahead(chunks: Iterator[bytes]) -> Iterator[Iterator[bytes]]:
+    """Have the next chunk made, in a thread, while this one is sent.
+
+    An error in the making comes up where the chunk would have.
+    """
+    with ThreadPoolExecutor(1) as thread:
+        yield _each(chunks, thread)
+
+
+def _each(chunks: Iterator[bytes], thread: ThreadPoolExecutor) -> Iterator[bytes]:
+    made = thread.submit(next, chunks, None)
+    while (chunk := made.result()) is not None:
+        made = thread.submit(next, chunks, None)
+        yield chunk

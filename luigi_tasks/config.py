@@ -23,8 +23,8 @@ from luigi_tasks.catalog import TAXI_TYPES
 from luigi_tasks.errors import TaxiError
 
 _TEMPLATES = Environment(undefined=StrictUndefined, autoescape=False)
-#: PostgreSQL cuts names at 63 bytes; a partition's name adds at most "_2024_01" to its table's.
-_LONGEST_TABLE_NAME = 63 - len("_2024_01")
+#: PostgreSQL cuts names at 63 bytes; a partition's key adds this to its table's name.
+_LONGEST_TABLE_NAME = 63 - len("_2024_01_pkey")
 
 
 class MonthParameter(luigi.MonthParameter):

@@ -20,8 +20,14 @@ from luigi_tasks.errors import TaxiError
 
 #: Seconds that a server may take to be ready; it recovers from a crash within them.
 START_TIMEOUT = 300
-#: Only the user that runs the server, and root, may connect: it trusts whoever can.
-SETTINGS = "\n# luigi_tasks\nunix_socket_permissions = 0700\n"
+#: Only the user that runs the server, and root, may connect: it trusts whoever can. Nothing is
+#: replicated from here, so rows copied into a table that was just made need no log.
+SETTINGS = """
+# luigi_tasks
+unix_socket_permissions = 0700
+wal_level = minimal
+max_wal_senders = 0
+"""
 
 #: What this process uses, by the cluster's folder: its lock as a user, and the server.
 _users: dict[Path, IO[str]] = {}

@@ -10,7 +10,7 @@ import os
 import re
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import date, datetime, timezone
@@ -31,7 +31,7 @@ from psycopg2.sql import Identifier
 
 from luigi_tasks import config, embedded
 from luigi_tasks.catalog import TAXI_TYPES, TaxiType, common_columns
-from luigi_tasks.chunks import Chunks
+from luigi_tasks.chunks import Chunks, ahead
 from luigi_tasks.errors import TaxiError
 
 logger = logging.getLogger("luigi-interface.warehouse")
@@ -43,9 +43,8 @@ ADVISORY_LOCKS = 0x74617869
 WRITER = 0
 #: Seconds between two tries for a lock; a sleep, unlike a wait in the server, can be interrupted.
 LOCK_INTERVAL = 0.5
-#: Rows of a batch that is encoded and sent at once.
-COPY_ROWS = 65_536
-
+#: How long ATTACH may wait for readers, and others behind it.
+ATTACH_TIMEOUT = "50ms"
 _UNREADABLE_URL = (
     "[warehouse] url can't be read; it must be like postgresql://user@host:5432/database, "
     "with %xx for special characters (%%xx in luigi.cfg)"
@@ -78,6 +77,7 @@ class Load:
     script: str | None = None
     outputs: dict[str, Any] = field(default_factory=dict)
     metrics: list[dict[str, Any]] = field(default_factory=list)
+    rows_duplicate: int = 0
     stage_seconds: float = 0.0
 
     def reported(self) -> list[tuple[str, Any]]:
@@ -96,6 +96,11 @@ class Merged:
     rows_removed: int = 0
     rows_stray: int = 0
     pickup_months: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @property
+    def rows_distinct(self) -> int:
+        """How many trips were staged."""
+        return self.rows_staged - self.rows_duplicate
 
 
 class TableTarget(PostgresTarget):
@@ -214,6 +219,7 @@ def stage(
     """
     began = time.monotonic()
     kind, table = TAXI_TYPES[taxi_type], config.staging_table(taxi_type, month)
+    trips = config.trips_table(taxi_type)
     names = {"staging": table, "columns": kind.columns, "filename": kind.filename(month)}
     with _transaction(f"TaxiStageLoad {taxi_type} {month:%Y-%m}") as cursor:
         _create_missing_tables(cursor)
@@ -222,13 +228,23 @@ def stage(
                 f"table {'.'.join(table)} is there but isn't one of ours; rename it, or name "
                 "another in [trips] staging_table"
             )
-        _execute(cursor, "create_staging.sql", **names)
-        rows = _copy(cursor, _render(cursor, "copy_staging.sql", **names), trips_file, report)
+        _execute(cursor, "bulk_settings.sql")
+        becomes_partition = _becomes_partition(cursor, kind, month)
+        _execute(
+            cursor,
+            "create_staging.sql",
+            trips=trips,
+            becomes_partition=becomes_partition,
+            **names,
+        )
+        statement = _render(cursor, "copy_staging.sql", **names)
+        rows = _copy(cursor, statement, kind, trips_file, report)
         if rows != load.rows_staged:
             raise TaxiError(
                 f"{trips_file} has {rows} rows and should have {load.rows_staged}; "
                 "remove it and run again"
             )
+        load.rows_duplicate = _add_staging_key(cursor, table)
         load.stage_seconds = time.monotonic() - began
         _execute(cursor, "describe_staging.sql", staging=table, load=json.dumps(asdict(load)))
         _set_marker(cursor, _staged_id(taxi_type, month), ".".join(table))
@@ -243,11 +259,12 @@ def merge(taxi_type: str, month: date) -> Merged:
     :raises TaxiError: the month isn't staged, or its staging table has lost rows.
     """
     began = time.monotonic()
-    kind = TAXI_TYPES[taxi_type]
-    staging, trips = config.staging_table(taxi_type, month), config.trips_table(taxi_type)
+    kind, staging = TAXI_TYPES[taxi_type], config.staging_table(taxi_type, month)
+    trips = config.trips_table(taxi_type)
     names = {
         "staging": staging,
         "trips": trips,
+        "other": _partition_name(trips, "other"),
         "columns": kind.columns,
         "filename": kind.filename(month),
     }
@@ -256,32 +273,30 @@ def merge(taxi_type: str, month: date) -> Merged:
         load = _staged_load(taxi_type, month)
         if load is None:
             raise TaxiError(f"{taxi_type} {month:%Y-%m} isn't staged any more; run again")
-        merged = Merged(rows_staged=load.rows_staged)
-        merged.rows_duplicate = _execute(cursor, "remove_duplicates.sql", **names)
-        rows_by_month = dict(_rows(cursor, "count_months.sql", **names))
-        distinct = sum(rows_by_month.values())
-        if distinct + merged.rows_duplicate != merged.rows_staged:
+        _execute(cursor, "bulk_settings.sql")
+        merged = Merged(rows_staged=load.rows_staged, rows_duplicate=load.rows_duplicate)
+        if _rows(cursor, "count_staged.sql", **names) != [(merged.rows_distinct,)]:
             raise TaxiError(f"{'.'.join(staging)} has lost rows; remove it and run again")
-        merged.rows_stray = distinct - rows_by_month.get(month, 0)
-        if merged.rows_stray:
-            _execute(cursor, "set_strays_apart.sql", **names, **_bounds(month))
-        for bounds in _last_places(cursor, taxi_type, month):
-            merged.rows_removed += _execute(cursor, "remove_replaced.sql", **names, **bounds)
+        _execute(cursor, "set_strays_apart.sql", **names, **_bounds(month))
+        rows_by_month = dict(_rows(cursor, "count_months.sql"))
+        merged.rows_stray = sum(rows_by_month.values())
+        if merged.rows_distinct > merged.rows_stray:
+            rows_by_month[month] = merged.rows_distinct - merged.rows_stray
+        for bounds in _replaced_places(cursor, taxi_type, month, load):
+            with _hashed(cursor, is_whole=bounds == _bounds(month)):
+                merged.rows_removed += _execute(cursor, "remove_replaced.sql", **names, **bounds)
         if merged.rows_removed:
             _withdraw_sharing(cursor, taxi_type, month)
-        for pickup_month, rows in rows_by_month.items():
-            _ensure_partition(cursor, kind, pickup_month)
-            source = staging if pickup_month == month else "strays"
-            bounds = _bounds(pickup_month)
-            merged.rows_inserted += _execute(cursor, "merge.sql", source=source, **names, **bounds)
-            [(row_id, pickup)] = _rows(cursor, "find_witness.sql", source=source, **bounds)
-            # strftime doesn't pad years everywhere
-            merged.pickup_months[pickup_month.isoformat()[:7]] = {
-                "rows": rows,
-                "unique_row_id": row_id,
-                "pickup_datetime": pickup.isoformat(),
-            }
-        merged.rows_present = distinct - merged.rows_inserted
+        merged.rows_inserted = _merge_strays(cursor, names, rows_by_month.keys() - {month})
+        becomes_partition = month in rows_by_month and _becomes_partition(cursor, kind, month)
+        if becomes_partition:
+            present = _execute(cursor, "remove_present.sql", **names, **_bounds(month))
+            _execute(cursor, "take_displaced.sql", **names, **_bounds(month))
+            merged.rows_inserted += rows_by_month[month] - present
+        elif month in rows_by_month:
+            merged.rows_inserted += _merge_month(cursor, names, month)
+        merged.rows_present = merged.rows_distinct - merged.rows_inserted
+        merged.pickup_months = _witnesses(cursor, staging, month, rows_by_month)
         facts = {
             "taxi_type": taxi_type,
             "month": month,
@@ -295,9 +310,12 @@ def merge(taxi_type: str, month: date) -> Merged:
             "package_version": version("luigi-tasks"),
         }
         _execute(cursor, "insert_load.sql", load=facts)
-        _execute(cursor, "drop_staging.sql", staging=staging)
         _withdraw_markers(cursor, _staged_id(taxi_type, month))
         _set_marker(cursor, _merged_id(taxi_type, month), ".".join(trips))
+        if becomes_partition:
+            _attach(cursor, kind, month)
+        else:
+            _execute(cursor, "drop_staging.sql", staging=staging)
     return merged
 
 
@@ -344,6 +362,57 @@ def url() -> str:
     if configured == "embedded":
         return embedded.ensure_running(Path(config.storage().render("root")))
     return configured
+
+
+# --- merging ----------------------------------------------------------------------------------
+
+
+def _merge_strays(cursor: "_Cursor", names: dict[str, Any], months: Iterable[date]) -> int:
+    """Merge what is set apart, and take it out of the staging table; how many were inserted."""
+    inserted = 0
+    for pickup_month in months:
+        bounds = _bounds(pickup_month)
+        inserted += _execute(cursor, "merge.sql", source="strays", are_new=False, **names, **bounds)
+    _execute(cursor, "remove_strays.sql", **names)
+    return inserted
+
+
+def _merge_month(cursor: "_Cursor", names: dict[str, Any], month: date) -> int:
+    """Merge the staged trips of the month itself into its partition; how many were inserted."""
+    bounds, source = _bounds(month), names["staging"]
+    are_new = _has_few_rows(cursor, names["trips"], month)
+    if not are_new:  # then only some of the staged ones are; a query finds them faster than MERGE
+        with _hashed(cursor):
+            _execute(cursor, "find_missing.sql", **names, **bounds)
+        source = "missing"
+    return _execute(cursor, "merge.sql", source=source, are_new=are_new, **names, **bounds)
+
+
+@contextmanager
+def _hashed(cursor: "_Cursor", *, is_whole: bool = True) -> Iterator[None]:
+    """Have two whole months compared by hashing. Without statistics, which new tables don't have,
+    PostgreSQL takes them for small and looks rows up one by one."""
+    if is_whole:
+        cursor.execute("SET LOCAL enable_nestloop = off")
+    yield
+    cursor.execute("SET LOCAL enable_nestloop = on")
+
+
+def _witnesses(
+    cursor: "_Cursor", staging: Table, month: date, rows_by_month: dict[date, int]
+) -> dict[str, dict[str, Any]]:
+    """For each month of pickup, how many rows were staged, and one by which to find them."""
+    found = {}
+    for pickup_month, rows in sorted(rows_by_month.items()):
+        source, bounds = staging if pickup_month == month else "strays", _bounds(pickup_month)
+        [(row_id, pickup)] = _rows(cursor, "find_witness.sql", source=source, **bounds)
+        # strftime doesn't pad years everywhere
+        found[pickup_month.isoformat()[:7]] = {
+            "rows": rows,
+            "unique_row_id": row_id,
+            "pickup_datetime": pickup.isoformat(),
+        }
+    return found
 
 
 # --- tables and markers -----------------------------------------------------------------------
@@ -415,22 +484,69 @@ def _check_partition(cursor: "_Cursor", trips: Table, partition: Table) -> bool:
     return bool(state)
 
 
-def _ensure_partition(cursor: "_Cursor", kind: TaxiType, month: date) -> None:
-    """Create a month's partition, unless it's there or the month belongs to the default one."""
+def _becomes_partition(cursor: "_Cursor", kind: TaxiType, month: date) -> bool:
+    """Whether a month should have a partition and has none: its staging table becomes that."""
     if not kind.first_month <= month <= datetime.now(timezone.utc).date():
-        return
+        return False
     trips = config.trips_table(kind.name)
+    return not _check_partition(cursor, trips, _partition_name(trips, f"{month:%Y_%m}"))
+
+
+def _has_few_rows(cursor: "_Cursor", trips: Table, month: date) -> bool:
+    """Whether the table that a month's trips go to has next to none."""
     partition = _partition_name(trips, f"{month:%Y_%m}")
     if not _check_partition(cursor, trips, partition):
-        _execute(
-            cursor,
-            "create_partition.sql",
-            trips=trips,
-            other=_partition_name(trips, "other"),
-            partition=partition,
-            comment=f"Trips of {kind.name} taxis with a pickup in {month:%Y-%m}",
-            **_bounds(month),
-        )
+        partition = _partition_name(trips, "other")
+    return bool(_rows(cursor, "has_few_rows.sql", table=partition)[0][0])
+
+
+def _add_staging_key(cursor: "_Cursor", staging: Table) -> int:
+    """Give a staging table its primary key, and return how many duplicates were removed for it."""
+    names = {"staging": staging, "key": _key_name(staging)}
+    cursor.execute("SAVEPOINT without_key")
+    try:
+        _execute(cursor, "add_staging_key.sql", **names)
+    except psycopg2.errors.UniqueViolation:
+        cursor.execute("ROLLBACK TO SAVEPOINT without_key")
+        removed = _execute(cursor, "remove_duplicates.sql", **names)
+        _execute(cursor, "add_staging_key.sql", **names)
+        return removed
+    return 0
+
+
+def _key_name(table: Table) -> str:
+    return f"{table[1]}_pkey"
+
+
+def _attach(cursor: "_Cursor", kind: TaxiType, month: date) -> None:
+    """Make a staging table its month's partition.
+
+    That keeps readers from the default partition for a moment, so it comes last. While one of them
+    takes its time, it isn't waited for in the queue, where others would wait behind.
+    """
+    trips, staging = config.trips_table(kind.name), config.staging_table(kind.name, month)
+    partition = _partition_name(trips, f"{month:%Y_%m}")
+    names = {"trips": trips, "staging": staging, "partition": partition, **_bounds(month)}
+    [(is_logged,)] = _rows(cursor, "is_logged.sql", staging=staging)
+    _execute(
+        cursor,
+        "make_partition.sql",
+        is_logged=is_logged,
+        key=_key_name(staging),
+        partition_key=_key_name(partition),
+        comment=f"Trips of {kind.name} taxis with a pickup in {month:%Y-%m}",
+        **names,
+    )
+    for attempt in count():
+        cursor.execute("SAVEPOINT not_attached")
+        try:
+            _execute(cursor, "attach_partition.sql", lock_timeout=ATTACH_TIMEOUT, **names)
+            return
+        except psycopg2.errors.LockNotAvailable:
+            cursor.execute("ROLLBACK TO SAVEPOINT not_attached")
+            if attempt == 0:
+                logger.info("%s %s: waiting for readers of the table", kind.name, f"{month:%Y-%m}")
+            time.sleep(LOCK_INTERVAL)
 
 
 def _partition_name(table: Table, suffix: str) -> Table:
@@ -503,33 +619,40 @@ def _last_places(cursor: "_Cursor", taxi_type: str, month: date) -> list[dict[st
     return []
 
 
+def _replaced_places(
+    cursor: "_Cursor", taxi_type: str, month: date, load: Load
+) -> list[dict[str, Any]]:
+    """The bounds of pickups where a load may leave trips of an earlier one that it doesn't have.
+
+    There are none if that was of the same file, by the same transform.
+    """
+    trips = config.trips_table(taxi_type)
+    rows = _rows(cursor, "last_load.sql", taxi_type=taxi_type, month=month, trips=trips)
+    made_of = (load.sha256, load.script, version("luigi-tasks"), load.rows_staged)
+    if rows and rows[0][2:] == made_of:
+        return []
+    return _last_places(cursor, taxi_type, month)
+
+
 # --- copying ----------------------------------------------------------------------------------
 
 
 def _copy(
-    cursor: "_Cursor", statement: str, trips_file: Path, report: Callable[[int, int], None]
+    cursor: "_Cursor",
+    statement: str,
+    kind: TaxiType,
+    trips_file: Path,
+    report: Callable[[int, int], None],
 ) -> int:
-    """Send a parquet file's rows by COPY, encoded batch by batch.
+    """Send a parquet file's rows by COPY, with their fingerprints, encoded batch by batch.
 
     :returns: the number of rows that the server took.
     """
-    import pyarrow.parquet as pq
-    from pgpq import ArrowToPostgresBinaryEncoder
+    from luigi_tasks.encoding import encoded
+    from luigi_tasks.transform import opened
 
-    from luigi_tasks.transform import batches, opened
-
-    def encoded(file: pq.ParquetFile) -> Iterator[bytes]:
-        encoder = ArrowToPostgresBinaryEncoder(file.schema_arrow)
-        sent = 0
-        yield encoder.write_header()
-        for batch in batches(file, COPY_ROWS):
-            yield encoder.write_batch(batch)
-            sent += batch.num_rows
-            report(sent, file.metadata.num_rows)
-        yield encoder.finish()
-
-    with opened(trips_file) as file:
-        cursor.copy_expert(statement, Chunks(encoded(file)), 1 << 20)
+    with opened(trips_file) as file, ahead(encoded(file, kind.columns, report)) as chunks:
+        cursor.copy_expert(statement, Chunks(chunks), 1 << 20)
     return int(cursor.rowcount)
 
 

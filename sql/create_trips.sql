@@ -1,5 +1,5 @@
--- A taxi type's table of trips, partitioned by month of pickup. Months get their partitions when
--- a load needs them; pickups outside the service's life go to the default partition.
+-- A taxi type's table of trips, partitioned by month of pickup. A month gets its partition when its
+-- own file is loaded; pickups of any other time wait, or stay, in the default partition.
 CREATE TABLE IF NOT EXISTS {{ trips | identifier }} (
     unique_row_id uuid NOT NULL,
     filename text NOT NULL,
@@ -14,7 +14,7 @@ PARTITION OF {{ trips | identifier }} DEFAULT;
 
 COMMENT ON TABLE {{ trips | identifier }} IS {{ comment | value }};
 COMMENT ON TABLE {{ other | identifier }}
-IS 'Trips whose pickup is before the first month published, or in the future';
+IS 'Trips with a pickup in a month whose own file isn''t loaded';
 COMMENT ON COLUMN {{ trips | identifier }}.unique_row_id
 IS 'Fingerprint: md5 of every column below filename';
 COMMENT ON COLUMN {{ trips | identifier }}.filename IS 'Published file that the trip came in';

@@ -1,7 +1,11 @@
--- The months of pickup that a month's trips were last merged into, and what its script reported.
+-- A month's last load: where its trips went, what its script reported, and what it was made of.
 SELECT
     pickup_months,
-    outputs
+    outputs,
+    sha256,
+    script,
+    package_version,
+    rows_staged
 FROM load_history
 WHERE
     taxi_type = {{ taxi_type | value }}

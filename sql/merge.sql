@@ -1,6 +1,6 @@
 -- Staged trips of one month of pickup into the trips table, each once. The month's bounds are
--- constants, so that PostgreSQL reads this month's partition and no other; rows come in the order
--- of the primary key, so that its index grows at one end.
+-- constants, so that PostgreSQL reads this month's partition and no other. Where most rows are new,
+-- they come in the order of the primary key, so that its index grows at one end.
 MERGE INTO {{ trips | identifier }} AS trip
 USING (
     SELECT *
@@ -8,7 +8,9 @@ USING (
     WHERE
         pickup_datetime >= {{ start | value }}
         AND pickup_datetime < {{ stop | value }}
+    {% if are_new %}
     ORDER BY unique_row_id
+    {% endif %}
 ) AS staged
     ON
         trip.unique_row_id = staged.unique_row_id

@@ -202,14 +202,26 @@ DAMAGES = [
     "DROP TABLE green_trips_2024_01",
     "TRUNCATE green_trips_2024_01",
     "DELETE FROM green_trips_2024_01",
-    "TRUNCATE green_trips_2024_02",  # a stray's
-    "DROP TABLE green_trips_2024_02",
-    "TRUNCATE green_trips_other",
+    "TRUNCATE green_trips_other",  # where strays are
     "TRUNCATE load_history",
     "DROP TABLE load_history",
     "DELETE FROM table_updates",
     "DROP TABLE table_updates",
 ]
+
+
+@pytest.mark.parametrize("damage", ["TRUNCATE", "DROP TABLE"])
+def test_a_month_whose_strays_are_gone_is_not_merged_and_heals(months: Months, damage: str) -> None:
+    loads = [(FEBRUARY, trips(5, "2024-02-10 10:00:00")), (JANUARY, [*trips(20), *STRAYS])]
+    for month, rows in loads:
+        months.load(rows, month)
+    before = months.database.trips()
+    for _ in range(2):
+        months.database.query(f"{damage} green_trips_2024_02")
+        assert warehouse.merged_months("green", [JANUARY, FEBRUARY]) == set()
+        for month, rows in loads:
+            months.load(rows, month)
+        assert months.database.trips() == before
 
 
 @pytest.mark.parametrize("damage", DAMAGES)

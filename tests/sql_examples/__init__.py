@@ -25,6 +25,9 @@ staging = source = table = ("public", "green_trips_staging_2024_01")
 marker_table = "table_updates"
 schema = "taxi"
 kind = "p"
+key = partition_key = "a_key"
+is_logged = becomes_partition = are_new = True
+lock_timeout = "50ms"
 start, stop, month = "2024-01-01", "2024-02-01", "2024-01-01"
 months = [month]
 taxi_type = "green"

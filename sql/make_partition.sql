@@ -1,0 +1,25 @@
+-- A staging table gets all that the month's partition has, but isn't attached yet. The constraint
+-- spares ATTACH to read the table while it keeps others waiting.
+{% if not is_logged %}
+ALTER TABLE {{ staging | identifier }} SET LOGGED;
+
+{% endif %}
+ALTER TABLE {{ staging | identifier }}
+ADD CONSTRAINT pickup_month CHECK (
+    pickup_datetime >= {{ start | value }}
+    AND pickup_datetime < {{ stop | value }}
+);
+
+ALTER TABLE {{ staging | identifier }} ALTER COLUMN filename DROP DEFAULT;
+
+ALTER TABLE {{ staging | identifier }}
+RENAME CONSTRAINT {{ key | identifier }} TO {{ partition_key | identifier }};
+
+{% if staging[0] != partition[0] %}
+ALTER TABLE {{ staging | identifier }} SET SCHEMA {{ partition[0] | identifier }};
+
+{% endif %}
+ALTER TABLE {{ (partition[0], staging[1]) | identifier }}
+RENAME TO {{ partition[1] | identifier }};
+
+COMMENT ON TABLE {{ partition | identifier }} IS {{ comment | value }};

@@ -1,0 +1,9 @@
+-- Staged trips that came with another month's file, and wait in the default partition: they stay
+-- under the name of the file that was first.
+DELETE FROM {{ staging | identifier }} AS staged
+USING {{ other | identifier }} AS present
+WHERE
+    staged.unique_row_id = present.unique_row_id
+    AND staged.pickup_datetime = present.pickup_datetime
+    AND present.pickup_datetime >= {{ start | value }}
+    AND present.pickup_datetime < {{ stop | value }};

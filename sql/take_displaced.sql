@@ -1,0 +1,13 @@
+-- Trips of the month that are in the default partition, because the month had none of its own when
+-- they were loaded, move into the table that becomes it.
+WITH displaced AS (
+    DELETE FROM {{ other | identifier }}
+    WHERE
+        pickup_datetime >= {{ start | value }}
+        AND pickup_datetime < {{ stop | value }}
+    RETURNING *
+)
+
+INSERT INTO {{ staging | identifier }}
+SELECT *
+FROM displaced;
