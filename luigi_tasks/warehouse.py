@@ -171,16 +171,26 @@ class MergedTarget(TableTarget):
 
 
 def merged_months(taxi_type: str, months: list[date]) -> set[date]:
-    """Tell with one query which of the months are merged and still there."""
-    rows = _ask(
-        f"merged months of {taxi_type}",
-        "merged_months.sql",
-        months=months,
-        taxi_type=taxi_type,
-        trips=config.trips_table(taxi_type),
-        update_id_prefix=f"TaxiMerge {taxi_type} ",
-    )
-    return {month for (month,) in rows}
+    """Tell with one query which of the months are merged and still there.
+
+    Those that have a marker and no trips are asked for once more. A query that had to wait while a
+    partition was attached was planned without it, and didn't see the rows that moved there.
+    """
+    found: set[date] = set()
+    for _ in range(2):
+        rows = _ask(
+            f"merged months of {taxi_type}",
+            "merged_months.sql",
+            months=months,
+            taxi_type=taxi_type,
+            trips=config.trips_table(taxi_type),
+            update_id_prefix=f"TaxiMerge {taxi_type} ",
+        )
+        found |= {month for month, is_there in rows if is_there}
+        months = [month for month, is_there in rows if not is_there]
+        if not months:
+            break
+    return found
 
 
 @contextmanager

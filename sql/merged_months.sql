@@ -1,7 +1,21 @@
--- Which months are merged: those with a marker whose trips are still there, as far as one row for
--- each month of pickup tells. A lookup by primary key each, whatever the size of the table:
+-- Which months have a marker, and whether their trips are still there, as far as one row for each
+-- month of pickup tells. A lookup by primary key each, whatever the size of the table:
 -- LIMIT keeps the planner from joining instead, which would read every partition.
-SELECT asked.month
+SELECT
+    asked.month,
+    NOT EXISTS (
+        SELECT
+        FROM jsonb_each(last_load.pickup_months) AS merged (pickup_month, facts)
+        LEFT JOIN LATERAL (
+            SELECT TRUE AS is_there
+            FROM {{ trips | identifier }} AS trip
+            WHERE
+                trip.unique_row_id = (merged.facts ->> 'unique_row_id')::uuid
+                AND trip.pickup_datetime = (merged.facts ->> 'pickup_datetime')::timestamp
+            LIMIT 1
+        ) AS witness ON TRUE
+        WHERE witness.is_there IS NULL
+    ) AS is_there
 FROM unnest({{ months | value }}::date[]) AS asked (month)
 INNER JOIN {{ marker_table | identifier }} AS marker
     ON marker.update_id = {{ update_id_prefix | value }} || to_char(asked.month, 'YYYY-MM')
@@ -14,17 +28,4 @@ INNER JOIN LATERAL (
         AND load_history.trips_table = {{ trips | join('.') | value }}
     ORDER BY load_history.load_id DESC
     LIMIT 1
-) AS last_load ON TRUE
-WHERE NOT EXISTS (
-    SELECT
-    FROM jsonb_each(last_load.pickup_months) AS merged (pickup_month, facts)
-    LEFT JOIN LATERAL (
-        SELECT TRUE AS is_there
-        FROM {{ trips | identifier }} AS trip
-        WHERE
-            trip.unique_row_id = (merged.facts ->> 'unique_row_id')::uuid
-            AND trip.pickup_datetime = (merged.facts ->> 'pickup_datetime')::timestamp
-        LIMIT 1
-    ) AS witness ON TRUE
-    WHERE witness.is_there IS NULL
-);
+) AS last_load ON TRUE;

@@ -259,10 +259,10 @@ def test_what_is_no_tables_name_is_refused(settings: Set, table: str) -> None:
 
 
 def test_a_name_leaves_room_for_its_partitions(settings: Set) -> None:
-    settings("trips", "table", "{{ taxi_type }}" + "x" * 49)  # with yellow: 55
+    settings("trips", "table", "{{ taxi_type }}" + "x" * 44)  # with yellow: 50
     config.check("green", JANUARY)
-    settings("trips", "table", "{{ taxi_type }}" + "x" * 50)
-    assert refusal() == f"[trips] table: 'yellow{50 * 'x'}' is longer than 55 characters"
+    settings("trips", "table", "{{ taxi_type }}" + "x" * 45)
+    assert refusal() == f"[trips] table: 'yellow{45 * 'x'}' is longer than 50 characters"
 
 
 @pytest.mark.parametrize("table", ["public.trips_of_all", "Trips"])

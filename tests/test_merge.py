@@ -232,6 +232,35 @@ def test_a_reader_is_waited_for_and_no_other_behind_it(
     assert partitions(months) == {"2024_01": 5, "2024_02": 3, "other": 0}
 
 
+def test_a_reader_that_waits_sees_what_was_there(months: Months) -> None:
+    stray = trip("2024-02-01 00:00:00")
+    months.load([*trips(5), stray])
+    other = psycopg2.connect(months.database.url)
+    seen: list[set[date]] = []
+    asking = threading.Thread(
+        target=lambda: seen.append(warehouse.merged_months("green", [JANUARY]))
+    )
+    try:
+        # as a merge of February does: the stray moves, while the default partition is locked
+        with other, other.cursor() as cursor:
+            cursor.execute("LOCK TABLE green_trips_other")
+            asking.start()
+            time.sleep(0.5)  # it's planned, and waits
+            assert asking.is_alive()
+            cursor.execute("CREATE TABLE february (LIKE green_trips)")
+            cursor.execute("INSERT INTO february SELECT * FROM green_trips_other")
+            cursor.execute("DELETE FROM green_trips_other")
+            cursor.execute(
+                "ALTER TABLE green_trips ATTACH PARTITION february "
+                "FOR VALUES FROM ('2024-02-01') TO ('2024-03-01')"
+            )
+    finally:
+        other.close()
+        asking.join()
+    assert seen == [{JANUARY}]
+    assert warehouse.merged_months("green", [JANUARY]) == {JANUARY}
+
+
 def test_a_month_that_was_taken_out_comes_back(months: Months) -> None:
     rows = [*trips(50), trip("2024-02-01 00:00:01")]
     months.load(rows)
