@@ -75,10 +75,11 @@ def ran(job: Job, folder: Path, reports: Reports) -> Iterator[int]:
         except TaxiError:
             keep = settings.keep_failed
             if keep:
-                logger.warning(
-                    "%s: the container is kept: docker logs %s; docker cp %s:%s .; docker rm -v %s",
-                    job.month, *[container[:12]] * 2, WORK, container[:12],
-                )  # fmt: skip
+                number = container[:12]
+                looks = [f"docker logs {number}", f"docker rm -v {number}"]
+                if settings.files == "copy":  # a mounted folder goes with the task's
+                    looks.insert(1, f"docker cp {number}:{WORK} .")
+                logger.warning("%s: the container is kept: %s", job.month, "; ".join(looks))
             raise
         finally:
             _remove(client, container, keep=keep)

@@ -677,13 +677,15 @@ def test_a_container_that_failed_can_be_kept_for_a_look(
     [kept] = script.left()
     number = kept[:12]
     [told] = [message for message in messages(caplog) if "is kept" in message]
-    for command in (
-        f"docker logs {number}",
-        f"docker cp {number}:/job/work",
-        f"docker rm -v {number}",
-    ):
+    for command in (f"docker logs {number}", f"docker rm -v {number}"):
         assert command in told
     assert script.engine.client.logs(kept) == b"here\n"
+    # a mounted folder is gone with the job's
+    assert (f"docker cp {number}:/job/work ." in told) == (files == "copy")
+    if files == "copy":
+        archive, found = script.engine.client.get_archive(kept, "/job/work")
+        assert found["name"] == "work"
+        assert b"script.py" in b"".join(archive)
     # one that does well isn't kept, and leaves the other alone
     script("report(a=1)")
     assert script.left() == [kept]
