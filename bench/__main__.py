@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
 
-from bench import backfill, footprint, growth, machine, month, nothing
+from bench import backfill, footprint, growth, machine, month, nothing, readers
 from bench.bench import QUICK, Bench, Sizes
 from bench.report import Section
 from bench.running import ROOT, CommandError
@@ -26,6 +26,7 @@ OTHER_PARTS: dict[str, Callable[[Bench], list[Section]]] = {
     "backfill": backfill.measure,
     "memory": footprint.measure_memory,
     "disk": footprint.measure_disk,
+    "readers": readers.measure,
 }
 PARTS = (*MONTH_PARTS, *OTHER_PARTS)
 _ABOUT = """
@@ -38,6 +39,7 @@ Measure what the pipeline costs, beside others on the same rows, machine and ser
   backfill  real months end to end, and tiny ones
   memory    the most that each process takes
   disk      the most that a load takes beyond its table
+  readers   how long a question waits while a month is loaded
 
 Alternatives are "usual" (psql: COPY, UPDATE with md5, MERGE on text, with an index on that),
 usual_no_index, dlt, pandas, copy_to_table (Luigi's own), and the floors, which only copy: copy_csv,

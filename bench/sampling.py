@@ -1,5 +1,6 @@
 """Watch processes and folders while a command runs."""
 
+import stat
 import threading
 import time
 from abc import ABC, abstractmethod
@@ -129,6 +130,7 @@ def size_of(folder: Path) -> int:
     total = 0
     for path in folder.rglob("*"):
         with suppress(OSError):
-            if path.is_file():
-                total += path.stat().st_blocks * 512
+            found = path.lstat()  # a link takes no room
+            if stat.S_ISREG(found.st_mode):
+                total += found.st_blocks * 512
     return total

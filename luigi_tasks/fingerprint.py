@@ -28,7 +28,7 @@ SENT = {"integer": ">i4", "double precision": ">f8", "timestamp": ">i8", "text":
 #: The parts of a message that md5 itself asks for.
 PADDING, BLANKS, LENGTH = "padding", "blanks", "length"
 #: Rows that are worked on at once; what that takes stays in the processor's cache.
-STRIDE = 32_768
+STRIDE = 16_384
 #: RFC 1321: the state at first, the rotations of the four rounds, and what is added in each step.
 _STATE = (0x67452301, 0xEFCDAB89, 0x98BADCFE, 0x10325476)
 _ROTATIONS = ((7, 12, 17, 22), (5, 9, 14, 20), (4, 11, 16, 23), (6, 10, 15, 21))

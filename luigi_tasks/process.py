@@ -1,15 +1,18 @@
 """Run a job as a subprocess, with a process group of its own that doesn't outlive this process."""
 
+import atexit
+import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import psutil
 
@@ -33,6 +36,21 @@ exec "$@" 3<&-
 """
 #: Seconds to wait for the end of an output that some process which left the group keeps open.
 _LAST_OUTPUT = 5
+#: A Python that has imported one of our modules, and then waits for the folder and the words of
+#: ``python -m``. Its last argument is the descriptor to read them from.
+_SPARE = """
+import importlib, json, os, sys
+del sys.path[0]
+module = importlib.import_module(sys.argv[1])
+with open(int(sys.argv[2])) as orders:
+    order = orders.readline()
+if order:
+    folder, sys.argv = json.loads(order)
+    os.chdir(folder)
+    sys.exit(module.main(sys.argv[1:]))
+"""
+#: After so many jobs of one of our modules, another one is expected.
+_EXPECTED_AFTER = 2
 
 
 @contextmanager
@@ -45,19 +63,9 @@ def ran(job: Job, folder: Path, reports: Reports) -> Iterator[int]:
     for name, path in job.paths.items():
         (folder / name).symlink_to(path.resolve())
     job.write_contents(folder)
-    pipe = subprocess.PIPE
-    try:
-        process = subprocess.Popen(
-            ["/bin/sh", "-c", _WATCHED, "sh", *command],
-            cwd=folder,
-            env=environment,
-            stdin=pipe,
-            stdout=pipe,
-            stderr=pipe,
-            start_new_session=True,
-        )
-    except OSError as error:
-        raise TaxiError(f"{command[0]} can't be started: {error}") from None
+    module = _module_of(job)
+    process = _take_spare(command, environment, folder) if module else None
+    process = process or _start(command, folder, environment)
     takers = (process.stdout, reports.take), (process.stderr, reports.take_error)
     readers = [_read(stream, take) for stream, take in takers if stream]
     # a wait of its own, since one with a time limit looks only every so often
@@ -73,7 +81,30 @@ def ran(job: Job, folder: Path, reports: Reports) -> Iterator[int]:
         _stop(process, wait, settings.stop_grace)
         for reader in readers:
             reader.join(_LAST_OUTPUT)
+    if module:
+        _jobs_of[module] += 1
+        if _jobs_of[module] >= _EXPECTED_AFTER:
+            _keep_spare(module, command, environment)
     yield process.returncode
+
+
+def _start(
+    command: Sequence[str], folder: Path, environment: dict[str, str], **more: Any
+) -> "subprocess.Popen[bytes]":
+    pipe = subprocess.PIPE
+    try:
+        return subprocess.Popen(
+            ["/bin/sh", "-c", _WATCHED, "sh", *command],
+            cwd=folder,
+            env=environment,
+            stdin=pipe,
+            stdout=pipe,
+            stderr=pipe,
+            start_new_session=True,
+            **more,
+        )
+    except OSError as error:
+        raise TaxiError(f"{command[0]} can't be started: {error}") from None
 
 
 def _find(job: Job, path: str | None) -> list[str]:
@@ -122,3 +153,79 @@ def _stop(process: "subprocess.Popen[bytes]", wait: threading.Thread, grace: flo
 def _signal_group(process: "subprocess.Popen[bytes]", number: int) -> None:
     with suppress(ProcessLookupError):
         os.killpg(process.pid, number)
+
+
+# --- a Python that waits ----------------------------------------------------------------------
+
+
+class _Spare:
+    """A Python, started before the job that it runs is there; its imports take most of the time
+    that a small month's transform does."""
+
+    def __init__(self, module: str, python: str, environment: dict[str, str]) -> None:
+        self.fits = (os.getpid(), module, python, environment)
+        reading, writing = os.pipe()
+        try:
+            self._orders = open(writing, "w")  # noqa: PTH123, SIM115
+            command = [python, "-c", _SPARE, module, str(reading)]
+            self.process = _start(command, Path("/"), environment, pass_fds=[reading])
+        finally:
+            os.close(reading)
+
+    def run(self, folder: Path, words: Sequence[str]) -> bool:
+        """Have it run in a folder, and tell whether it will."""
+        try:
+            with self._orders as orders:
+                orders.write(json.dumps([str(folder.absolute()), list(words)]) + "\n")
+        except BrokenPipeError:
+            return False
+        return self.process.poll() is None
+
+    def end(self) -> None:
+        with suppress(BrokenPipeError):
+            self._orders.close()
+        wait = threading.Thread(target=self.process.wait, daemon=True)
+        wait.start()
+        with self.process:
+            _stop(self.process, wait, 0)
+
+
+_jobs_of: Counter[str] = Counter()
+_spares: list[_Spare] = []
+
+
+def _module_of(job: Job) -> str | None:
+    """The module of ours that a job runs; each has a ``main`` that takes the arguments."""
+    words = list(job.command)
+    is_ours = words[:2] == ["python", "-m"] and words[2].startswith(f"{__package__}.")
+    return words[2] if is_ours else None
+
+
+def _keep_spare(module: str, command: Sequence[str], environment: dict[str, str]) -> None:
+    if not _spares:
+        _spares.append(_Spare(module, command[0], environment))
+
+
+def _take_spare(
+    command: Sequence[str], environment: dict[str, str], folder: Path
+) -> "subprocess.Popen[bytes] | None":
+    """The spare Python, at work on a job, if there is one that the job can't tell from its own."""
+    try:
+        spare = _spares.pop()
+    except IndexError:
+        return None
+    python, _, module, *_ = command
+    wanted = (os.getpid(), module, python, environment)
+    if spare.fits == wanted and spare.run(folder, command[2:]):
+        return spare.process
+    if spare.fits[0] == os.getpid():  # and not that of a process which this is a fork of
+        spare.end()
+    return None
+
+
+def _end_spares() -> None:
+    while _spares and _spares[0].fits[0] == os.getpid():
+        _spares.pop().end()
+
+
+atexit.register(_end_spares)

@@ -83,13 +83,21 @@ class MonthFiles:
 
     def remove(self) -> None:
         """Remove what only the load needs; a failure is logged, for it harms nothing but space."""
+        self._remove_all(self.raw, self.trips)
+        self._remove_work()
+
+    def remove_raw(self) -> None:
+        """Remove the published file: what it was transformed to stands for it."""
+        self._remove_all(self.raw)
+
+    @staticmethod
+    def _remove_all(*paths: Path) -> None:
         try:
-            for path in (self.raw, self.trips):
+            for path in paths:
                 for left in path.parent.glob(f"{path.name}*"):
                     left.unlink(missing_ok=True)
-            self._remove_work()
         except OSError as error:
-            logger.warning("files of a merged month are still there: %s", error)
+            logger.warning("files that aren't needed are still there: %s", error)
 
     @property
     def _record(self) -> Path:

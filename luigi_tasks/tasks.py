@@ -213,6 +213,8 @@ class TaxiStageLoad(MonthTask, luigi.Task):
         load = self.files.read_load()
         if load is None:
             raise TaxiError(f"{self.files.trips} is gone; run again")
+        if config.cleanup().enabled:
+            self.files.remove_raw()  # the server needs about as much room to build the key
         with Progress(self, f"copying {self.label}", " rows") as progress:
             warehouse.stage(self.taxi_type, self.month, self.files.trips, load, progress)
         logger.info("%s: staged %d rows", self.label, load.rows_staged)

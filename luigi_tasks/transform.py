@@ -84,7 +84,9 @@ def transform(
     try:
         with (
             _named(raws[0]),
-            pq.ParquetWriter(partial, arrow_schema(taxi_type), compression="snappy") as writer,
+            pq.ParquetWriter(
+                partial, arrow_schema(taxi_type), compression="zstd", compression_level=1
+            ) as writer,
             _RejectsFile(rejects) as rejects_file,
         ):
             for raw in raws:

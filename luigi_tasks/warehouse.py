@@ -453,22 +453,21 @@ def _create_missing_tables(cursor: "_Cursor") -> None:
         _create(cursor, "trips", "create_trips_view.sql", tables=tables.items(), comments=comments)
         for name in TAXI_TYPES:
             _check_partition(cursor, tables[name], others[name])
-    if _missing_columns(cursor, ("load_history",), "r", ["script", "outputs", "metrics"]):
+    ledger = ("load_history", "r", ["script", "outputs", "metrics"])
+    ours = [
+        (tables[name], "p", ["unique_row_id", "filename", *(c.name for c in kind.columns)])
+        for name, kind in TAXI_TYPES.items()
+    ]
+    rows = _rows(cursor, "missing_columns.sql", wanted=[ledger, *ours])
+    missing = dict(reversed(rows))  # the first one of each table
+    if missing.pop(_quoted(cursor, "load_history"), None):
         _create(cursor, "load_history", "create_ledger.sql")  # it's of an earlier version
-    for name, kind in TAXI_TYPES.items():
-        expected = ["unique_row_id", "filename", *(column.name for column in kind.columns)]
-        missing = _missing_columns(cursor, tables[name], "p", expected)
-        if missing:
+    for table in tables.values():
+        if column := missing.get(_quoted(cursor, table)):
             raise TaxiError(
-                f"table {'.'.join(tables[name])} is there but isn't one of ours: it isn't "
-                f"partitioned, or lacks {missing[0][0]}; name another in [trips] table"
+                f"table {'.'.join(table)} is there but isn't one of ours: it isn't "
+                f"partitioned, or lacks {column}; name another in [trips] table"
             )
-
-
-def _missing_columns(
-    cursor: "_Cursor", table: tuple[str, ...], kind: str, names: list[str]
-) -> list[tuple[Any, ...]]:
-    return _rows(cursor, "missing_columns.sql", table=table, kind=kind, names=names)
 
 
 def _create(cursor: "_Cursor", what: str, file: str, **names: Any) -> None:

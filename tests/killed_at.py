@@ -194,11 +194,16 @@ def merge_committed() -> None:
 
 
 @point
+def raw_file_removed() -> None:
+    after(storage.MonthFiles, "remove_raw")
+
+
+@point
 def middle_of_clean_up() -> None:
     remove = storage.MonthFiles.remove
 
     def patched(files: storage.MonthFiles) -> None:
-        files.raw.unlink()
+        files.trips.unlink()
         die()
         remove(files)
 

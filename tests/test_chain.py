@@ -243,6 +243,7 @@ def test_single_tasks_are_taken_up_where_they_ended(
     for _ in range(2):
         succeeded(command("TaxiStageLoad", *month))
         assert database.value("SELECT count(*) FROM green_trips_staging_2024_02") == 600
+        assert files_in_work(command.folder / "data") == trips
     run = merge_three(command)
     assert "2024-02: fetched" not in run.output
     assert "2024-02: staged" not in run.output

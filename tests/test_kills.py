@@ -43,6 +43,7 @@ IN_TRANSACTIONS = [
 AFTER_TRANSACTIONS = [
     "staging_committed",
     "merge_committed",
+    "raw_file_removed",
     "middle_of_clean_up",
     "clean_up_done",
     "all_but_the_range",

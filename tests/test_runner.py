@@ -721,6 +721,123 @@ def test_many_runs_leave_nothing_behind(tmp_path: Path) -> None:
     assert_gone(*started)
 
 
+# a Python that waits for the next job of a module
+
+
+MODULE = ["python", "-m", "luigi_tasks.transform"]
+
+
+@pytest.fixture
+def spares() -> Iterator[Callable[[], list[psutil.Process]]]:
+    """Those that wait at present."""
+
+    def found() -> list[psutil.Process]:
+        children = psutil.Process().children(recursive=True)
+        return [p for p in children if is_there(p) and "import_module" in " ".join(p.cmdline())]
+
+    process._end_spares()
+    process._jobs_of.clear()
+    yield found
+    process._end_spares()
+    assert found() == []
+
+
+def test_a_module_that_ran_twice_is_there_before_its_next_job(
+    tmp_path: Path, spares: Callable[[], list[psutil.Process]], caplog: pytest.LogCaptureFixture
+) -> None:
+    waited: list[psutil.Process] = []
+    texts = []
+    for number in range(4):
+        caplog.clear()
+        run("", tmp_path, command=[*MODULE, "--help"])
+        texts.append(said(caplog))
+        assert_gone(*waited)
+        waited = spares()
+        assert bool(waited) == (number > 0)
+    assert texts[0][0].startswith("usage: python -m luigi_tasks.transform")
+    assert texts == texts[:1] * 4
+
+
+def test_what_waited_is_like_what_did_not(
+    tmp_path: Path, spares: Callable[[], list[psutil.Process]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its folder, its files, its exit code and its message."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "work").mkdir()
+    command = [*MODULE, "--taxi-type=green", "--trips=trips", "--rejects=rejects", "raw"]
+    told = {
+        str(failure("", Path("work"), command=command, inputs={"raw": "no parquet"}))
+        for _ in range(4)
+    }
+    assert len(told) == 1
+    assert "raw can't be read as parquet" in told.pop()
+    assert spares()
+
+
+def test_what_waits_is_not_used_with_another_environment(
+    tmp_path: Path, spares: Callable[[], list[psutil.Process]], settings: Settings
+) -> None:
+    for _ in range(2):
+        run("", tmp_path, command=[*MODULE, "--help"])
+    before = spares()
+    settings("runner", "environment", '{"COLUMNS": "50"}')
+    run("", tmp_path, command=[*MODULE, "--help"])
+    assert_gone(*before)
+    assert spares()
+
+
+def test_what_waits_may_be_killed(
+    tmp_path: Path, spares: Callable[[], list[psutil.Process]], caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(2):
+        run("", tmp_path, command=[*MODULE, "--help"])
+    for waiting in spares():
+        waiting.kill()
+        assert_gone(waiting)
+    caplog.clear()
+    run("", tmp_path, command=[*MODULE, "--help"])
+    assert said(caplog)
+
+
+def test_a_script_is_not_waited_for(
+    tmp_path: Path, spares: Callable[[], list[psutil.Process]]
+) -> None:
+    for _ in range(3):
+        run("", tmp_path, command=["python", "-m", "json.tool", "--help"])
+        run("", tmp_path)
+    assert spares() == []
+
+
+@pytest.mark.parametrize("number", [None, signal.SIGTERM, signal.SIGKILL])
+def test_what_waits_ends_with_the_process_that_it_waits_for(
+    tmp_path: Path, number: signal.Signals | None
+) -> None:
+    code = """
+import sys
+from pathlib import Path
+from luigi_tasks import runner
+from luigi_tasks.job import Job
+for _ in range(2):
+    job = Job("TaxiTransform", "green 2024-01", [*sys.argv[2:], "--help"], quiet=True)
+    runner.run(job, Path(sys.argv[1]), "process")
+print("ready", flush=True)
+sys.stdin.read()
+"""
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path), *MODULE], stdin=pipe, stdout=pipe, text=True
+    ) as worker:
+        assert worker.stdout
+        assert worker.stdout.readline() == "ready\n"
+        waiting = psutil.Process(worker.pid).children(recursive=True)
+        assert waiting
+        if number:
+            worker.send_signal(number)
+        worker.communicate(timeout=60)
+    assert worker.returncode == -(number or 0)
+    assert_gone(*waiting)
+
+
 # the process that runs it
 
 

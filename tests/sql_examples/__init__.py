@@ -24,7 +24,7 @@ partition = ("public", "green_trips_2024_01")
 staging = source = table = ("public", "green_trips_staging_2024_01")
 marker_table = "table_updates"
 schema = "taxi"
-kind = "p"
+wanted = [(table, "p", ["unique_row_id"])]
 key = partition_key = "a_key"
 is_logged = becomes_partition = are_new = True
 lock_timeout = "50ms"
