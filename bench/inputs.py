@@ -63,7 +63,7 @@ class Month:
         types = [pa.type_for_alias(ARROW_TYPES[column.type]) for column in columns]
         schema = pa.schema(list(zip((c.name for c in columns), types, strict=True)))
         with pq.ParquetFile(self.parquet) as file:
-            published, _ = self.kind.match(file.schema_arrow.names)
+            published = self.kind.match(file.schema_arrow.names).columns
             for batch in file.iter_batches(_BATCH_ROWS):
                 arrays = [
                     batch.column(published[each.name]).cast(each.type)

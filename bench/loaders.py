@@ -87,7 +87,7 @@ def load_with_copy_to_table(file: Path) -> None:
 
         def rows(self) -> Iterator[list[Any]]:
             with pq.ParquetFile(file) as opened:
-                published, _ = YELLOW.match(opened.schema_arrow.names)
+                published = YELLOW.match(opened.schema_arrow.names).columns
                 for batch in opened.iter_batches(65_536):
                     nothing = [None] * batch.num_rows
                     values = [

@@ -203,8 +203,10 @@ def _transform(month: Month, trips: Path) -> None:
 
 
 def _encode(month: Month, trips: Path) -> None:
+    columns = month.kind.columns
+    names = [column.name for column in columns]
     with pq.ParquetFile(trips) as file:
-        for _ in encoding.encoded(file, month.kind.columns, lambda done, total: None):
+        for _ in encoding.encoded(file, columns, names, {}, lambda done, total: None):
             pass
 
 

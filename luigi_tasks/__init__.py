@@ -8,7 +8,9 @@
     TaxiMerge       -> public.green_trips              each trip once; ledger; clean-up
 
     RangeMonthly --of TaxiMerge                        all of that for a range of months
+    RangeMonthly --of TaxiRefresh                      months that were corrected since
     TaxiReset                                          takes a month out
+    TaxiZones       -> taxi_zones                      names of the zones
 
 ``luigi --module luigi_tasks`` offers these. Settings are in ``luigi.cfg``.
 """
@@ -24,9 +26,11 @@ if TYPE_CHECKING:
         TaxiDownload,
         TaxiMerge,
         TaxiPublished,
+        TaxiRefresh,
         TaxiReset,
         TaxiStageLoad,
         TaxiTransform,
+        TaxiZones,
     )
 
 __all__ = [
@@ -35,9 +39,11 @@ __all__ = [
     "TaxiError",
     "TaxiMerge",
     "TaxiPublished",
+    "TaxiRefresh",
     "TaxiReset",
     "TaxiStageLoad",
     "TaxiTransform",
+    "TaxiZones",
 ]
 
 

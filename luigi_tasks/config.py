@@ -8,19 +8,20 @@ included; see there for what each key means. A value that isn't as it must be is
 import re
 from collections.abc import Iterable, Mapping
 from configparser import RawConfigParser
+from dataclasses import replace
 from datetime import date
 from functools import lru_cache
 from importlib.resources import files
 from typing import Any
-from urllib.parse import urlsplit
 
 import luigi
 from jinja2 import Environment, StrictUndefined, Template, TemplateError, meta
 from luigi.configuration import get_config
 from luigi.parameter import ParameterException
 
-from luigi_tasks.catalog import TAXI_TYPES
+from luigi_tasks.catalog import ALWAYS_KEPT, TAXI_TYPES, TaxiType
 from luigi_tasks.errors import TaxiError
+from luigi_tasks.source import check_url
 
 _TEMPLATES = Environment(undefined=StrictUndefined, autoescape=False)
 #: PostgreSQL cuts names at 63 bytes; a partition's key adds this to its table's name.
@@ -117,11 +118,19 @@ def _boolean(description: str) -> luigi.BoolParameter:
 
 
 class source(_Templated, luigi.Config):
-    url = luigi.Parameter(description="where a month's file is published; http, https or file")
+    url = luigi.Parameter(
+        description="where a month's file is published; http, https or file; several, a line each"
+    )
+    zones_url = luigi.Parameter(description="where the taxi zones' names are published")
     timeout = luigi.FloatParameter(
         description="seconds without a byte until a connection is broken"
     )
     retries = luigi.IntParameter(description="how often a passing failure is tried again")
+
+    def urls(self, taxi_type: str, month: date) -> list[str]:
+        """Where a month's file may be, the first choice first."""
+        lines = self.render("url", taxi_type=taxi_type, month=month).splitlines()
+        return [line.strip() for line in lines if line.strip()] or [""]
 
 
 class storage(_Templated, luigi.Config):
@@ -138,11 +147,26 @@ class trips(_Templated, luigi.Config):
 
 
 class transform(luigi.Config):
+    columns = luigi.Parameter(description="the columns to keep, separated by commas; empty: all")
     max_reject_ratio = luigi.FloatParameter(description="share of unreadable rows that may pass")
+    schema_contract = luigi.ChoiceParameter(
+        choices=["evolve", "discard", "freeze"],
+        description="what is done with columns that the catalog doesn't know",
+    )
     script = luigi.Parameter(description="a Python file or command that transforms a month's file")
     script_runs = luigi.ChoiceParameter(
         choices=["instead", "after"], description="of the built-in transform"
     )
+
+
+class quality(luigi.Config):
+    when_exceeded = luigi.ChoiceParameter(
+        choices=["warn", "fail"], description="what a month beyond the limits means"
+    )
+    least_rows = luigi.FloatParameter(
+        description="fewest rows, as a share of the month before; 0: no limit"
+    )
+    most = luigi.DictParameter(description="most rows of a kind, as shares of all, as JSON")
 
 
 class runner(luigi.Config):
@@ -184,6 +208,20 @@ def trips_table(taxi_type: str) -> tuple[str, str]:
     return _table_name("[trips] table", trips().render("table", taxi_type=taxi_type))
 
 
+def kept(taxi_type: str) -> TaxiType:
+    """A taxi type with the columns that are kept of it: pickup and places always are."""
+    kind = TAXI_TYPES[taxi_type]
+    names = set(_named_columns())
+    if not names:
+        return kind
+    names |= ALWAYS_KEPT
+    return replace(kind, columns=tuple(c for c in kind.columns if c.name in names))
+
+
+def _named_columns() -> list[str]:
+    return transform().columns.replace(",", " ").split()
+
+
 def staging_table(taxi_type: str, month: date) -> tuple[str, str]:
     """The schema and name of a month's staging table."""
     rendered = trips().render("staging_table", taxi_type=taxi_type, month=month)
@@ -207,28 +245,49 @@ def check(taxi_type: str, month: date) -> None:
 
     :raises TaxiError: names the section, the key, what it got and what is allowed.
     """
-    for section in (source, storage, warehouse, trips, transform, runner, cleanup):
+    for section in (source, storage, warehouse, trips, transform, quality, runner, cleanup):
         try:
             section()
         except (ValueError, ParameterException) as error:
             key = re.search(r"value of '(\w+)'", str(error))
             where = f"[{section.__name__}] {key[1]}:" if key else f"[{section.__name__}]"
             raise TaxiError(f"{where} {error.__cause__ or error}") from None
-    scheme = urlsplit(source().render("url", taxi_type=taxi_type, month=month)).scheme
-    if scheme not in ("http", "https", "file"):
-        raise TaxiError(f"[source] url: begins with {scheme!r}; must be http, https or file")
+    urls = [("url", url) for url in source().urls(taxi_type, month)]
+    for name, url in [*urls, ("zones_url", source().render("zones_url"))]:
+        try:
+            check_url(url)
+        except TaxiError as error:
+            raise TaxiError(f"[source] {name}: {error}") from None
     if not source().timeout > 0 or source().retries < 0:
         raise TaxiError("[source] timeout must be above 0, and retries 0 or more")
     storage().render("root")
     url = warehouse().render("url")
     if url != "embedded" and not url.startswith(("postgresql://", "postgres://")):
         raise TaxiError("[warehouse] url: must be 'embedded' or begin with postgresql://")
+    known = dict.fromkeys(c.name for kind in TAXI_TYPES.values() for c in kind.columns)
+    for name in _named_columns():
+        if name not in known:
+            raise TaxiError(f"[transform] columns: {name!r} must be one of {', '.join(known)}")
     if not 0 <= transform().max_reject_ratio <= 1:
         raise TaxiError(
             f"[transform] max_reject_ratio: {transform().max_reject_ratio} must be from 0 to 1"
         )
+    _check_quality(quality())
     _check_runner(runner())
     _check_tables(taxi_type, month)
+
+
+def _check_quality(settings: quality) -> None:
+    from luigi_tasks.quality import KINDS
+
+    if not settings.least_rows >= 0:
+        raise TaxiError(f"[quality] least_rows: {settings.least_rows} must be 0 or more")
+    most = settings.most
+    is_mapping = isinstance(most, Mapping)
+    if not is_mapping or not all(isinstance(each, (int, float)) for each in most.values()):
+        raise TaxiError(f'[quality] most: {most!r} must be like {{"negative_total": 0.05}}')
+    for kind in most.keys() - KINDS.keys():
+        raise TaxiError(f"[quality] most: {kind!r} must be one of {', '.join(KINDS)}")
 
 
 def _check_runner(settings: runner) -> None:

@@ -25,7 +25,15 @@ if TYPE_CHECKING:
 logger = logging.getLogger("luigi-interface.runner")
 
 #: What the transform's own image is made of, in the package.
-PARTS = ("Dockerfile", "__init__.py", "catalog.py", "errors.py", "transform.py")
+PARTS = (
+    "Dockerfile",
+    "__init__.py",
+    "catalog.py",
+    "chunks.py",
+    "errors.py",
+    "forms.py",
+    "transform.py",
+)
 #: Seconds between two lines about a pull.
 INTERVAL = 5
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")

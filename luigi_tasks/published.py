@@ -1,5 +1,8 @@
 """Whether a month is published at ``[source] url``."""
 
+import logging
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 
 import luigi
@@ -8,11 +11,22 @@ from dateutil.relativedelta import relativedelta
 from luigi_tasks import config, source
 from luigi_tasks.catalog import TAXI_TYPES
 from luigi_tasks.errors import TaxiError
+from luigi_tasks.warehouse import MergedEdition
+
+logger = logging.getLogger("luigi-interface.published")
+
+#: How many editions are asked for at once.
+REQUESTS_AT_ONCE = 4
 
 
-def url(taxi_type: str, month: date) -> str:
-    """Where a month's file is published."""
-    return config.source().render("url", taxi_type=taxi_type, month=month)
+def urls(taxi_type: str, month: date) -> list[str]:
+    """Where a month's file may be published, the first choice first."""
+    return config.source().urls(taxi_type, month)
+
+
+def find(taxi_type: str, month: date) -> str | None:
+    """The first place where a month's file is published."""
+    return next((url for url in urls(taxi_type, month) if _is_published(url)), None)
 
 
 class PublishedTarget(luigi.Target):
@@ -22,7 +36,7 @@ class PublishedTarget(luigi.Target):
         self.taxi_type, self.month = taxi_type, month
 
     def __str__(self) -> str:
-        return url(self.taxi_type, self.month)
+        return urls(self.taxi_type, self.month)[0]
 
     def exists(self) -> bool:
         """Whether it is published.
@@ -30,33 +44,54 @@ class PublishedTarget(luigi.Target):
         :raises TaxiError: neither this month nor any of some others is: the URL is wrong. The
             TLC answers 403 to both.
         """
-        if _is_published(self.taxi_type, self.month):
+        if find(self.taxi_type, self.month):
             return True
         _check_source(self.taxi_type, self.month)
         return False
+
+
+def changed(taxi_type: str, merged: Mapping[date, MergedEdition]) -> set[date]:
+    """Those of the merged months whose file has been replaced at the source, or may have been.
+
+    A few are asked for at a time; one that is gone from there stays as it is.
+    """
+    settings = config.source()
+
+    def is_changed(month: date) -> bool:
+        for url in urls(taxi_type, month):
+            announced = source.look(url, timeout=settings.timeout, retries=settings.retries)
+            if announced:
+                return merged[month].differs(announced)
+        logger.warning("%s %s is no longer published", taxi_type, f"{month:%Y-%m}")
+        return False
+
+    months = sorted(merged)
+    with ThreadPoolExecutor(REQUESTS_AT_ONCE) as threads:
+        answers = dict(zip(months, threads.map(is_changed, months), strict=True))
+    return {month for month, is_new in answers.items() if is_new}
 
 
 #: Files that were seen: a task is asked more than once, and what is published stays.
 _seen: set[str] = set()
 
 
-def _is_published(taxi_type: str, month: date) -> bool:
-    settings, file = config.source(), url(taxi_type, month)
-    if file in _seen:
+def _is_published(url: str) -> bool:
+    settings = config.source()
+    if url in _seen:
         return True
-    if source.is_published(file, timeout=settings.timeout, retries=settings.retries):
-        _seen.add(file)
-    return file in _seen
+    if source.is_published(url, timeout=settings.timeout, retries=settings.retries):
+        _seen.add(url)
+    return url in _seen
 
 
 def _check_source(taxi_type: str, month: date) -> None:
     """Raise a TaxiError unless one of the months around, or a well-known one, is published."""
-    first = TAXI_TYPES[taxi_type].reads_from
+    first = TAXI_TYPES[taxi_type].first_month
     others = [month + relativedelta(months=distance) for distance in (-1, -2, -3, -6, -12, 1, 12)]
     others += [first, date(2019, 1, 1), date(2023, 1, 1)]
     candidates = [other for other in others if first <= other]
-    if not any(_is_published(taxi_type, other) for other in candidates):
+    if not any(find(taxi_type, other) for other in candidates):
         raise TaxiError(
-            f"nothing is published at {source.shown(url(taxi_type, month))}, nor for "
+            f"nothing is published at {source.shown(urls(taxi_type, month)[0])}, nor for "
             f"{', '.join(f'{other:%Y-%m}' for other in candidates)}: is [source] url right?"
         )

@@ -22,7 +22,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from datetime import timezone
+from datetime import datetime, timezone
 from email.utils import formatdate, parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,6 +53,9 @@ UNREACHABLE_FOR = 60.0
 PIECE = 1024 * 1024
 """Bytes, the most that is held in memory at a time."""
 
+# Any other scheme is a store's, for fsspec.
+_SCHEMES = ("http", "https", "file")
+
 # The TLC answers 403, not 404, for a month that isn't out.
 _NOT_PUBLISHED = (403, 404, 410)
 # 501 is what a server says that doesn't know HEAD; waiting won't teach it.
@@ -71,6 +74,15 @@ class Edition:
     bytes: int
     sha256: str  # in hex, of the whole file
     seconds: float  # what fetching took
+
+
+@dataclass(frozen=True)
+class Announced:
+    """What a source says of a file, without sending it; None where it says nothing."""
+
+    etag: str | None
+    last_modified: str | None  # ISO 8601 in UTC
+    bytes: int | None
 
 
 @dataclass(frozen=True)
@@ -108,26 +120,37 @@ def _say_nothing(received: int, total: int | None) -> None:
 
 
 def is_published(url: str, *, timeout: float = 60, retries: int = 5) -> bool:
-    """Say whether there is a file at `url`, without fetching it.
+    """Say whether there is a file at `url`, without fetching it; raises what `look` does."""
+    return look(url, timeout=timeout, retries=retries) is not None
+
+
+def look(url: str, *, timeout: float = 60, retries: int = 5) -> Announced | None:
+    """Ask of which edition the file at `url` is, without fetching it; None if there is no file.
 
     :param timeout: seconds without an answer after which a try is given up
     :raises TaxiError: if that can't be known: no such folder, the host can't be reached, or it
         answers with something else than yes (2xx) or no (403, 404, 410)
     """
     parts = _split(url)
+    if parts.scheme not in _SCHEMES:
+        return _stored(url)
     if parts.scheme == "file":
         file = _local_file(url, parts)
         if not file.parent.is_dir():
             raise TaxiError(f"{shown(url)}: there is no folder {file.parent}; correct the URL")
-        return file.is_file()
+        if not file.is_file():
+            return None
+        found = file.stat()
+        return Announced(None, _iso(formatdate(found.st_mtime, usegmt=True)), found.st_size)
     for method in ("HEAD", "GET"):
         with _ask(method, url, {}, timeout=timeout, retries=retries) as response:
             if method == "HEAD" and response.status_code in (405, 501):
                 continue
             if response.status_code in _NOT_PUBLISHED:
-                return False
+                return None
             if 200 <= response.status_code < 300:
-                return True
+                origin = _announced(url, response)
+                return Announced(origin.etag, _iso(origin.last_modified), origin.total)
             break
     raise _unexpected(url, response)
 
@@ -139,31 +162,33 @@ def fetch(
     timeout: float = 60,
     retries: int = 5,
     report: Callable[[int, int | None], None] = _say_nothing,
-    is_parquet: bool = True,
+    must_be_read: bool = True,
 ) -> Edition:
     """Fetch the file at `url` to `path`, whole and verified or not at all.
 
     :param timeout: seconds without a byte after which a connection is given up
     :param retries: how many tries in a row may fail, or bring nothing new, before giving up
     :param report: is told the bytes on disk so far and their total, if the source says it
-    :param is_parquet: whether it must be a whole parquet file; a script reads other forms too
+    :param must_be_read: whether it must be of a form that the transform reads, not a script
     :raises TaxiError: if the file isn't published there, can't be reached or written, or isn't
         what it must be
     """
     started = time.monotonic()
-    is_local = _split(url).scheme == "file"
+    scheme = _split(url).scheme
     part = path.with_name(path.name + ".part")
     refetches = 0
     with _naming_the_file(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         while True:
             try:
-                if is_local:
+                if scheme not in _SCHEMES:
+                    origin, digests = _copy_stored(url, part, report)
+                elif scheme == "file":
                     origin, digests = _copy(url, part, report)
                 else:
                     origin, digests = _download(url, part, timeout, retries, report)
                 _verify(part, origin, digests)
-                _verify_form(part, origin, is_parquet=is_parquet)
+                _verify_form(part, origin, must_be_read=must_be_read)
             except _DamagedError as damage:
                 _discard(part)
                 refetches += 1
@@ -206,6 +231,14 @@ def read_edition(path: Path) -> Edition | None:
 # URLs
 
 
+def check_url(url: str) -> None:
+    """Refuse a URL that nothing can be fetched from.
+
+    :raises TaxiError: its scheme isn't known, or its host is missing
+    """
+    _split(url)
+
+
 def shown(url: str) -> str:
     """Leave out user and password: this is the URL that messages and records show."""
     return re.sub(r"(?<=//)[^/?#]*@", "", url)
@@ -221,10 +254,10 @@ def _split(url: str) -> SplitResult:
             "the host or port of the source URL can't be read;"
             " write special characters in a user or password as %XX"
         ) from None
-    if parts.scheme not in ("http", "https", "file"):
+    if parts.scheme not in _SCHEMES and not _is_stores(parts.scheme):
         raise TaxiError(
             f"{shown(url)}: the scheme is {parts.scheme or 'missing'};"
-            " write an http://, https:// or file:// URL"
+            " write an http://, https:// or file:// URL, or one of a store, such as s3://"
         )
     if parts.scheme != "file" and not parts.hostname:
         raise TaxiError(f"{shown(url)}: the host is missing; write {parts.scheme}://host/path")
@@ -504,6 +537,87 @@ def _pieces(file: Path) -> Iterator[bytes]:
         raise TaxiError(f"cannot read {file}: {error.strerror or error}") from error
 
 
+# Stores, by fsspec
+
+
+def _is_stores(scheme: str) -> bool:
+    if not scheme:
+        return False
+    try:
+        import fsspec
+    except ImportError:
+        raise TaxiError(
+            f"{scheme}:// needs more packages: pip install 'luigi-tasks[stores]'"
+        ) from None
+    return scheme in fsspec.available_protocols()
+
+
+def _stored(url: str) -> Announced | None:
+    """Ask a store of which edition the file at `url` is; None if there is no file."""
+    with _telling(url):
+        files, path = _store(url)
+        try:
+            found = files.info(path)
+        except FileNotFoundError:
+            return None
+    if found["type"] != "file":
+        return None
+    modified = found.get("LastModified") or found.get("updated") or found.get("created")
+    moment = datetime.fromisoformat(modified) if isinstance(modified, str) else modified
+    return Announced(
+        etag=found.get("ETag") or found.get("etag"),
+        last_modified=moment.isoformat(timespec="seconds") if moment else None,
+        bytes=found["size"],
+    )
+
+
+def _copy_stored(
+    url: str, part: Path, report: Callable[[int, int | None], None]
+) -> tuple[_Origin, dict[str, str]]:
+    """Copy the file at a store's URL to `part`."""
+    before = _stored(url)
+    if before is None:
+        raise TaxiError(f"{shown(url)}: not published there; check the URL, or wait until it is")
+    _discard(part)
+    modified = before.last_modified and formatdate(
+        datetime.fromisoformat(before.last_modified).timestamp(), usegmt=True
+    )
+    origin = _Origin(
+        url=shown(url), etag=before.etag, last_modified=modified or None, total=before.bytes
+    )
+    digests = _write(part, 0, _stored_pieces(url), origin, report)
+    if _stored(url) != before or part.stat().st_size != before.bytes:
+        raise _DamagedError("it changed while it was copied")
+    return origin, digests
+
+
+def _stored_pieces(url: str) -> Iterator[bytes]:
+    with _telling(url):
+        files, path = _store(url)
+        with files.open(path, "rb") as opened:
+            while piece := opened.read(PIECE):
+                yield piece
+
+
+def _store(url: str) -> tuple[Any, str]:
+    """The file system of a store, and the path of `url` in it."""
+    import fsspec
+
+    files, path = fsspec.url_to_fs(url, use_listings_cache=False)
+    return files, path
+
+
+@contextmanager
+def _telling(url: str) -> Iterator[None]:
+    """Turn what a store or its package says into one line."""
+    try:
+        yield
+    except (ImportError, OSError, ValueError) as error:
+        raise TaxiError(f"{shown(url)}: {_reason(error)}") from None
+    except Exception as error:  # noqa: BLE001 - each package has its own, such as NoCredentialsError
+        raise TaxiError(f"{shown(url)}: {type(error).__name__}: {_reason(error)}") from None
+
+
 # The part and what becomes of it
 
 
@@ -546,24 +660,30 @@ def _verify(part: Path, origin: _Origin, digests: Mapping[str, str]) -> None:
             )
 
 
-def _verify_form(part: Path, origin: _Origin, *, is_parquet: bool) -> None:
-    """Make sure that `part` isn't an error page, and a whole parquet file if it must be one."""
-    size, wanted = part.stat().st_size, "a parquet file" if is_parquet else "a month's trips"
+def _verify_form(part: Path, origin: _Origin, *, must_be_read: bool) -> None:
+    """Make sure that `part` isn't an error page and, if it must be read, that it can be."""
+    from luigi_tasks import forms
+
+    size, wanted = (
+        part.stat().st_size,
+        "parquet, CSV or JSON" if must_be_read else "a month's trips",
+    )
     with part.open("rb") as file:
-        head = file.read(64)
+        head = file.read(forms.HEAD)
+    form = forms.form_of(head)
     is_page = re.match(rb"[\xef\xbb\xbf\s]*<(!doctype )?html", head, re.IGNORECASE)
     if not size:
         got = "an empty file"
     elif is_page or "html" in origin.content_type:
         got = "an HTML page"
-    elif is_parquet and not head.startswith(b"PAR1"):
+    elif must_be_read and form is None:
         got = f"{size} bytes that begin with {head[:16]!r}"
     else:
         got = ""
     if got:
         _discard(part)
         raise TaxiError(f"{origin.url}: got {got}, wanted {wanted}; check the URL")
-    if is_parquet:
+    if must_be_read and form == "parquet":
         _verify_parquet(part, size)
 
 

@@ -36,6 +36,8 @@ class Transformed:
     rows_rejected: int
     rows_written: int
     unknown_columns: list[str]
+    quality: dict[str, int]
+    new_columns: dict[str, str]
     script: str | None = None
     outputs: dict[str, Any] = field(default_factory=dict)
     metrics: list[dict[str, Any]] = field(default_factory=list)
@@ -139,6 +141,7 @@ class Steps:
                 f"--trips={TRIPS}",
                 f"--rejects={REJECTS}",
                 f"--max-reject-ratio={config.transform().max_reject_ratio}",
+                f"--schema-contract={config.transform().schema_contract}",
                 "--",
                 *inputs,
             ],

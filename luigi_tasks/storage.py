@@ -83,15 +83,15 @@ class MonthFiles:
 
     def remove(self) -> None:
         """Remove what only the load needs; a failure is logged, for it harms nothing but space."""
-        self._remove_all(self.raw, self.trips)
+        self.remove_all(self.raw, self.trips)
         self._remove_work()
 
     def remove_raw(self) -> None:
         """Remove the published file: what it was transformed to stands for it."""
-        self._remove_all(self.raw)
+        self.remove_all(self.raw)
 
     @staticmethod
-    def _remove_all(*paths: Path) -> None:
+    def remove_all(*paths: Path) -> None:
         try:
             for path in paths:
                 for left in path.parent.glob(f"{path.name}*"):
@@ -121,6 +121,15 @@ class MonthFiles:
         with made.open("rb") as file:
             os.fsync(file)
         made.replace(place)
+
+
+def zones_file() -> Path:
+    """Where the names of the taxi zones are, until they are loaded."""
+    return Path(config.storage().render("root")).resolve() / "raw" / "taxi_zone_lookup.csv"
+
+
+def remove_zones_file() -> None:
+    MonthFiles.remove_all(zones_file())
 
 
 def left_over() -> set[tuple[str, date]]:

@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 import luigi
 from luigi.util import requires
 
-from luigi_tasks import config, published, script, source, storage, warehouse
-from luigi_tasks.catalog import TAXI_TYPES
+from luigi_tasks import config, published, reference, script, source, storage, warehouse
+from luigi_tasks.catalog import FINGERPRINT_VERSION, TAXI_TYPES
 from luigi_tasks.config import MonthParameter, TaxiTypeParameter
 from luigi_tasks.errors import TaxiError
 from luigi_tasks.log import OneLine
@@ -138,12 +138,12 @@ class TaxiDownload(FileTask, luigi.Task):
         settings = config.source()
         with Progress(self, f"fetching {self.label}", "B") as progress:
             edition = source.fetch(
-                published.url(self.taxi_type, self.month),
+                published.find(self.taxi_type, self.month) or str(self.input()),
                 self.files.raw,
                 timeout=settings.timeout,
                 retries=settings.retries,
                 report=progress,
-                is_parquet=not script.reads_published(),
+                must_be_read=not script.reads_published(),
             )
         logger.info("%s: fetched %d bytes", self.label, edition.bytes)
 
@@ -172,6 +172,9 @@ class TaxiTransform(FileTask, luigi.Task):
                 rows_rejected=made.rows_rejected,
                 rows_staged=made.rows_written,
                 unknown_columns=made.unknown_columns,
+                quality=made.quality,
+                new_columns=made.new_columns,
+                fingerprint_version=FINGERPRINT_VERSION,
                 transform_seconds=time.monotonic() - began,
                 started_at=started_at,
                 script=made.script,
@@ -250,6 +253,69 @@ class TaxiMerge(MonthTask, luigi.Task):
             return []
         merged = warehouse.merged_months(cls(months[0]).taxi_type, months)
         return [month for month in months if month in merged]
+
+
+class TaxiRefresh(MonthTask, luigi.Task):
+    """Load a merged month anew if its file was replaced at the source.
+
+    Until the new edition is merged, the old one stays; that is one transaction.
+    """
+
+    def complete(self) -> bool:
+        return bool(self.bulk_complete([self.month], self.taxi_type))
+
+    @in_turn
+    def run(self) -> None:
+        merged = warehouse.merged_editions(self.taxi_type, [self.month])[self.month]
+        self._run(TaxiDownload)
+        edition = source.read_edition(self.files.raw)
+        if edition and edition.sha256 == merged.sha256:
+            warehouse.note_edition(self.taxi_type, self.month, edition)
+            logger.info("%s: published again, with the same bytes", self.label)
+            if config.cleanup().enabled:
+                self.files.remove()
+            return
+        for step in (TaxiTransform, TaxiStageLoad, TaxiMerge):
+            self._run(step)
+
+    def _run(self, step: type[MonthTask]) -> None:
+        """Do the work of a step, which counts as complete as long as the month is merged."""
+        task: Any = self.clone(step)
+        task.set_status_message = self.set_status_message
+        task.set_progress_percentage = self.set_progress_percentage
+        task.run.__wrapped__(task)
+
+    @classmethod
+    def bulk_complete(
+        cls, parameter_tuples: Iterable[date], taxi_type: str | None = None
+    ) -> list[date]:
+        """Those of the months that have today's edition, or aren't merged."""
+        months = list(parameter_tuples)
+        if not months:
+            return []
+        taxi_type = taxi_type or cls(months[0]).taxi_type
+        merged = warehouse.merged_editions(taxi_type, months)
+        changed = published.changed(taxi_type, merged)
+        return [month for month in months if month not in changed]
+
+
+class TaxiZones(luigi.Task):
+    """Load the names of the taxi zones, which the views show beside their numbers."""
+
+    resources = {"warehouse": 1}
+
+    def output(self) -> warehouse.ZonesTarget:
+        return warehouse.ZonesTarget(config.source().render("zones_url"))
+
+    def run(self) -> None:
+        settings, url = config.source(), config.source().render("zones_url")
+        file = storage.zones_file()
+        source.fetch(url, file, timeout=settings.timeout, retries=settings.retries)
+        zones = reference.read_zones(file)
+        warehouse.load_zones(url, zones)
+        logger.info("loaded %d taxi zones", len(zones))
+        if config.cleanup().enabled:
+            storage.remove_zones_file()
 
 
 class TaxiReset(MonthTask, luigi.Task):

@@ -2,19 +2,21 @@
 
     python -m luigi_tasks.transform RAW --taxi-type green --trips TRIPS --rejects REJECTS
 
-A raw file is read in batches, so memory doesn't grow with it; several are read as one. A row with
-a value that can't be read as its column's type goes to the rejects, one JSON object a line: the
-file, its number there, the column, the value, the reason and the whole row. What was done is
-reported on standard output as ``::{"outputs": {...}}::``.
+A raw file may have any of the ``forms``. It is read in batches, so memory doesn't grow with it;
+several are read as one. A row with a value that can't be read as its column's type goes to the
+rejects, one JSON object a line: the file, its number there, the column, the value, the reason and
+the whole row. What was done is reported on standard output as ``::{"outputs": {...}}::``.
 """
 
 import argparse
 import json
 import math
+import re
+import struct
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -22,26 +24,58 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from luigi_tasks.catalog import ARROW_TYPES, TAXI_TYPES, Column, TaxiType
+from luigi_tasks import forms
+from luigi_tasks.catalog import ARROW_TYPES, NEW_TYPES, TAXI_TYPES, Column, Match, TaxiType, fold
 from luigi_tasks.errors import TaxiError
 
-#: Rows of a batch, and of a row group written: some 20 MB of a trips table.
-BATCH_ROWS = 131_072
+#: Bytes of a new column's name; PostgreSQL cuts names at 63, and another type's column adds to it.
+_LONGEST_NAME = 40
 #: How many rejects an error message shows.
 SHOWN_REJECTS = 3
 #: The years a Python date knows, in microseconds from 1970. What lies outside is no pickup, and no
 #: other program reads it.
 EARLIEST, LATEST = -62_135_596_800_000_000, 253_402_300_799_999_999
+#: The times of NYC Open Data, such as 2019 Jan 29 02:13:01 PM and 01/29/2019 02:13:01 PM.
+PORTAL_TIMES = {
+    r"^\d{4} [A-Za-z]{3} \d": "%Y %b %d %I:%M:%S %p",
+    r"^\d{1,2}/\d{1,2}/\d{4} ": "%m/%d/%Y %I:%M:%S %p",
+}
 
 
 @dataclass
 class Report:
-    """What a transform did; ``rows_read`` = ``rows_rejected`` + ``rows_written``."""
+    """What a transform did; ``rows_read`` = ``rows_rejected`` + ``rows_written``.
+
+    ``quality`` tells how many of the rows written have what each of ``ODDITIES`` is about,
+    ``new_columns`` the PostgreSQL types of those columns written that the catalog doesn't know.
+    """
 
     rows_read: int = 0
     rows_written: int = 0
     rows_rejected: int = 0
     unknown_columns: list[str] = field(default_factory=list)
+    quality: dict[str, int] = field(default_factory=dict)
+    new_columns: dict[str, str] = field(default_factory=dict)
+
+
+def _constant(value: float, kind: pa.DataType) -> pa.Scalar:
+    """A number. pyarrow.scalar would import pandas where it is installed, for a quarter second."""
+    packed = struct.pack("d" if kind == pa.float64() else "i", value)
+    return pa.Array.from_buffers(kind, 1, [None, pa.py_buffer(packed)])[0]
+
+
+_ZERO, _UNKNOWN_ZONE = _constant(0, pa.float64()), _constant(264, pa.int32())
+#: How the kinds of ``quality`` are told, by the columns they take. The merge tells strays.
+ODDITIES: dict[str, tuple[tuple[str, ...], Callable[..., pa.Array]]] = {
+    "null_passenger_count": (("passenger_count",), lambda count: count.is_null()),
+    "negative_total": (("total_amount",), lambda total: pc.less(total, _ZERO)),
+    "zero_distance": (("trip_distance",), lambda miles: pc.equal(miles, _ZERO)),
+    "dropoff_before_pickup": (("dropoff_datetime", "pickup_datetime"), pc.less),
+    "unknown_zone": (
+        ("pickup_location_id", "dropoff_location_id"),
+        lambda *zones: pc.or_kleene(*(pc.greater_equal(zone, _UNKNOWN_ZONE) for zone in zones)),
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -60,7 +94,11 @@ class Reject:
 
 def arrow_schema(taxi_type: TaxiType) -> pa.Schema:
     """The schema of the canonical parquet: the catalog's columns, in its order."""
-    return pa.schema([(column.name, _arrow_type(column)) for column in taxi_type.columns])
+    return _schema(taxi_type.columns)
+
+
+def _schema(columns: Sequence[Column]) -> pa.Schema:
+    return pa.schema([(column.name, _arrow_type(column)) for column in columns])
 
 
 def transform(
@@ -69,80 +107,191 @@ def transform(
     rejects: Path,
     taxi_type: TaxiType,
     max_reject_ratio: float = 0.01,
+    *,
+    schema_contract: str = "evolve",
 ) -> Report:
-    """Write the readable rows of raw parquet files to ``trips``, the others to ``rejects``.
+    """Write the readable rows of raw files to ``trips``, the others to ``rejects``.
 
     The rejects file is there only if there are any.
 
-    :raises TaxiError: a file isn't parquet or is broken, isn't of this taxi type, or more than
-        ``max_reject_ratio`` of all rows can't be read.
+    :param schema_contract: whether columns that the catalog doesn't know are written after those
+        that it does (``evolve``), left out (``discard``) or not let pass (``freeze``).
+    :raises TaxiError: a file is of no known form or is broken, isn't of this taxi type, has a
+        column that isn't let pass, or more than ``max_reject_ratio`` of all rows can't be read.
     """
     report = Report()
     shown: list[Reject] = []
-    total = sum(map(_count_rows, raws))
+    total, new = _look(raws, taxi_type, schema_contract)
+    report.new_columns = {column.name: column.type for column in new}
+    columns = (*taxi_type.columns, *new)
+
+    def check(total: int) -> None:
+        if report.rows_rejected > max_reject_ratio * total:
+            raise TaxiError(_too_many(report, total, max_reject_ratio, shown))
+
     partial = trips.with_name(f"{trips.name}.partial")
     try:
         with (
             _named(raws[0]),
             pq.ParquetWriter(
-                partial, arrow_schema(taxi_type), compression="zstd", compression_level=1
+                partial, _schema(columns), compression="zstd", compression_level=1
             ) as writer,
             _RejectsFile(rejects) as rejects_file,
         ):
             for raw in raws:
-                with _named(raw), opened(raw) as source:
-                    for batch, rejected in _read(source, raw.name, taxi_type, report):
-                        for reject, row in rejected:
-                            rejects_file.write(reject, row)
+                with _opened(raw) as source:
+                    for batch, rejected in _read(source, raw.name, taxi_type, new, report):
+                        for reject, record in rejected:
+                            rejects_file.write(reject, record)
                         shown += [reject for reject, _ in rejected[: SHOWN_REJECTS - len(shown)]]
-                        if report.rows_rejected > max_reject_ratio * total:
-                            told = _too_many(report, total, max_reject_ratio, shown)
-                            raise TaxiError(f"{raw.name}: {told}")
+                        if total is not None:
+                            check(total)
                         writer.write_table(pa.Table.from_batches([batch]))
+                    if raw == raws[-1]:
+                        check(report.rows_read)
         partial.replace(trips)
     finally:
         partial.unlink(missing_ok=True)
     return report
 
 
-def opened(path: Path) -> pq.ParquetFile:
-    """Open a parquet file to be read in a few megabytes of memory, whatever its size."""
-    # what pyarrow reads ahead, it keeps to the end
-    return pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20)
+def _look(
+    raws: Sequence[Path], taxi_type: TaxiType, schema_contract: str
+) -> tuple[int | None, tuple[Column, ...]]:
+    """How many rows files have together, if that can be known before they are read, and which new
+    columns are to be written."""
+    total: int | None = 0
+    new: dict[str, Column] = {}
+    for raw in raws:
+        with _opened(raw) as source:
+            total = None if total is None or source.total is None else total + source.total
+            unknown = taxi_type.match(source.names).unknown
+            if unknown and schema_contract == "freeze":
+                raise TaxiError(
+                    f"it has columns that aren't known, {', '.join(unknown)}, and "
+                    "[transform] schema_contract = freeze lets none pass"
+                )
+            if unknown and schema_contract == "evolve":
+                types = _fitting_types(source, unknown)
+                found = {name: kind for name, kind in types.items() if kind}
+                new = {c.name: c for c in _new_columns(taxi_type, found)} | new
+    return total, tuple(new.values())
 
 
-def batches(file: pq.ParquetFile, rows: int) -> Iterator[pa.RecordBatch]:
-    """A parquet file's rows, so many at a time."""
-    for group in range(file.num_row_groups):
-        yield from file.iter_batches(rows, row_groups=[group])
+def _new_columns(taxi_type: TaxiType, types: Mapping[str, str]) -> Iterator[Column]:
+    """Columns for published names, with names that a table can have beside the catalog's."""
+    taken = {"unique_row_id", "filename", *(column.name for column in taxi_type.columns)}
+    for published, kind in types.items():
+        name = re.sub(r"\W+", "_", fold(published)).strip("_") or "column"
+        name = name.encode()[:_LONGEST_NAME].decode(errors="ignore")
+        while name in taken:
+            name += "_"
+        taken.add(name)
+        yield Column(name, 0, kind, f"Published as {published}", (published,))
 
 
-def _count_rows(raw: Path) -> int:
-    with _named(raw), pq.ParquetFile(raw) as source:
-        return int(source.metadata.num_rows)
+def _fitting_types(source: forms.Published, names: Sequence[str]) -> dict[str, str | None]:
+    """The narrowest type that all values of a column have; None for one that has no values, or has
+    lists and the like."""
+    if source.schema is not None:  # it says the types itself
+        given = {name: source.schema.field(name).type for name in names}
+        samples: Iterable[dict[str, pa.Array]] = [{n: _sample(kind) for n, kind in given.items()}]
+        has_values = {name: not pa.types.is_null(kind) for name, kind in given.items()}
+    else:
+        batches = (rows.batch for rows in source.rows())
+        samples = (dict(zip(b.schema.names, b.columns, strict=True)) for b in batches)
+        has_values = dict.fromkeys(names, False)
+    fitting = {name: list(NEW_TYPES) for name in names}
+    for sample in samples:
+        for name in set(names) & sample.keys():
+            array = sample[name]
+            has_values[name] |= array.null_count < len(array)
+            fitting[name] = [kind for kind in fitting[name] if _fits(array, kind)]
+    return {n: next(iter(fitting[n]), None) if has_values[n] else None for n in names}
+
+
+def _sample(kind: pa.DataType) -> pa.Array:
+    """A value of a type; text that is nothing else, since nobody wrote numbers into it."""
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    is_text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
+    return pa.array(["text"], kind) if is_text else pa.nulls(1, kind)
+
+
+def _fits(array: pa.Array, kind: str) -> bool:
+    """Whether values are of a type already or, as text, are written as that type's are."""
+    target = pa.type_for_alias(NEW_TYPES[kind])
+    if pa.types.is_dictionary(array.type):
+        array = array.dictionary_decode()
+    is_text = pa.types.is_string(array.type) or pa.types.is_large_string(array.type)
+    is_alike = (
+        is_text
+        or (kind == "text" and not pa.types.is_binary(array.type))
+        or (pa.types.is_integer(array.type) and kind in ("bigint", "double precision"))
+        or (pa.types.is_floating(array.type) and kind == "double precision")
+        or (pa.types.is_temporal(array.type) and pa.types.is_timestamp(target))
+        or array.type == target
+    )
+    if not is_alike:
+        return False
+    try:
+        array.cast(target)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        return False
+    return True
+
+
+_Rejected = list[tuple[Reject, Mapping[str, Any]]]
 
 
 def _read(
-    source: pq.ParquetFile, name: str, taxi_type: TaxiType, report: Report
-) -> Iterator[tuple[pa.RecordBatch, list[tuple[Reject, pa.RecordBatch]]]]:
-    """The readable rows of a file, batch by batch, with the others and why they aren't.
+    source: forms.Published,
+    name: str,
+    taxi_type: TaxiType,
+    new: tuple[Column, ...],
+    report: Report,
+) -> Iterator[tuple[pa.RecordBatch, _Rejected]]:
+    """The readable rows of a file, batch by batch, with the others, why they aren't, and what they
+    are.
 
     Adds to the report what was read.
     """
-    try:
-        matched, unknown = taxi_type.match(source.schema_arrow.names)
-    except TaxiError as error:
-        raise TaxiError(f"{name}: {error}") from None
-    report.unknown_columns += [each for each in unknown if each not in report.unknown_columns]
-    rows_before = 0
-    for batch in batches(source, BATCH_ROWS):
-        readable, rejects = _convert(batch, taxi_type, matched, name, rows_before)
-        report.rows_read += batch.num_rows
-        report.rows_rejected += len(rejects)
+    names = dict.fromkeys(source.names)
+    match = taxi_type.match(source.names)
+    for rows in source.rows():
+        if not names.keys() >= set(rows.batch.schema.names):  # as JSON may have it
+            names |= dict.fromkeys(rows.batch.schema.names)
+            match = taxi_type.match(names)
+        batch = rows.batch
+        columns = {**match.columns, **{c.name: c.aliases[0] for c in new}}
+        readable, rejects = _convert(
+            rows, (*taxi_type.columns, *new), replace(match, columns=columns), name
+        )
+        rejected: _Rejected = [
+            (reject, dict(zip(batch.schema.names, _row(batch, place), strict=True)))
+            for place, reject in rejects.items()
+        ]
+        for row in rows.broken:
+            reject = Reject(name, row.number, "", row.text, f"has {row.reason}")
+            rejected.append((reject, {"line": row.text}))
+        report.rows_read += batch.num_rows + len(rows.broken)
+        report.rows_rejected += len(rejected)
         report.rows_written += readable.num_rows
-        rows = [batch.slice(reject.row - 1 - rows_before, 1) for reject in rejects]
-        yield readable, list(zip(rejects, rows, strict=True))
-        rows_before += batch.num_rows
+        _count_oddities(readable, report.quality)
+        yield readable, sorted(rejected, key=lambda each: each[0].row)
+    left_out = [each for each in match.unknown if each not in {c.aliases[0] for c in new}]
+    report.unknown_columns += [each for each in left_out if each not in report.unknown_columns]
+
+
+def _count_oddities(batch: pa.RecordBatch, counts: dict[str, int]) -> None:
+    for name, (columns, tell) in ODDITIES.items():
+        if set(columns) <= set(batch.schema.names):
+            odd = pc.sum(tell(*map(batch.column, columns))).as_py() or 0
+            counts[name] = counts.get(name, 0) + odd
+
+
+def _row(batch: pa.RecordBatch, place: int) -> list[Any]:
+    return [_as_python(column[place]) for column in batch.columns]
 
 
 @contextmanager
@@ -155,32 +304,45 @@ def _named(file: Path) -> Iterator[None]:
         raise TaxiError(f"{file.name} can't be {happened}: {_first_line(error)}") from error
 
 
+@contextmanager
+def _opened(raw: Path) -> Iterator[forms.Published]:
+    """Open a raw file; whatever is wrong with it names the file."""
+    with _named(raw):
+        try:
+            with forms.opened(raw) as source:
+                yield source
+        except TaxiError as error:
+            raise TaxiError(f"{raw.name}: {error}") from None
+
+
 def _convert(
-    batch: pa.RecordBatch,
-    taxi_type: TaxiType,
-    matched: dict[str, str],
-    file: str,
-    rows_before: int,
-) -> tuple[pa.RecordBatch, list[Reject]]:
-    """Cast a batch to the canonical schema, and single out the rows that resist."""
+    rows: forms.Rows, columns: Sequence[Column], match: Match, file: str
+) -> tuple[pa.RecordBatch, dict[int, Reject]]:
+    """Cast rows to the canonical schema, and single out those that resist, by their place."""
     rejects: dict[int, Reject] = {}
-    arrays = []
-    for column in taxi_type.columns:
-        if column.name not in matched:
-            arrays.append(pa.nulls(batch.num_rows, _arrow_type(column)))
-            continue
-        published = batch.column(matched[column.name])
+    names, count = rows.batch.schema.names, rows.batch.num_rows
+
+    def cast(name: str, column: Column) -> pa.Array:
+        published = rows.batch.column(names.index(name)) if name in names else pa.nulls(count)
         array, unreadable = _cast_what_can_be(published, column)
+        for place, reason in unreadable:
+            value = _as_python(published[place])
+            reject = Reject(file, rows.numbers[place], name or column.name, value, reason)
+            rejects.setdefault(place, reject)
+        return array
+
+    arrays = []
+    for column in columns:
+        name, filler = match.columns.get(column.name, ""), match.fillers.get(column.name, "")
+        array = cast(name, column)
+        if filler in names:
+            array = pc.coalesce(array, cast(filler, column))
         arrays.append(array)
-        for index, reason in unreadable:
-            value = _as_python(published[index])
-            reject = Reject(file, rows_before + index + 1, matched[column.name], value, reason)
-            rejects.setdefault(index, reject)
-    converted = pa.RecordBatch.from_arrays(arrays, schema=arrow_schema(taxi_type))
+    converted = pa.RecordBatch.from_arrays(arrays, schema=_schema(columns))
     if rejects:
-        kept = [index for index in range(batch.num_rows) if index not in rejects]
+        kept = [place for place in range(count) if place not in rejects]
         converted = converted.take(pa.array(kept, pa.int64()))
-    return converted, [rejects[index] for index in sorted(rejects)]
+    return converted, dict(sorted(rejects.items()))
 
 
 def _cast_what_can_be(array: pa.Array, column: Column) -> tuple[pa.Array, list[tuple[int, str]]]:
@@ -209,8 +371,10 @@ def _cast(array: pa.Array, column: Column) -> pa.Array:
     target = _arrow_type(column)
     if pa.types.is_dictionary(array.type):
         array = array.dictionary_decode()
+    if pa.types.is_string(target) and column.words and not pa.types.is_null(array.type):
+        array = array.cast(target)  # 2009 has numbers in place of Y and N
     if pa.types.is_string(array.type) or pa.types.is_large_string(array.type):
-        array = _cast_text(array, target)
+        array = _cast_text(array, target, column.words)
     elif pa.types.is_floating(array.type) and pa.types.is_integer(target):
         # pandas writes a missing count as NaN
         array = pc.if_else(pc.is_nan(array), _null(array.type), array).cast(target)
@@ -228,20 +392,54 @@ def _cast(array: pa.Array, column: Column) -> pa.Array:
     return array
 
 
-def _cast_text(array: pa.Array, target: pa.DataType) -> pa.Array:
+def _cast_text(array: pa.Array, target: pa.DataType, words: Mapping[str, int | str]) -> pa.Array:
     array = array.cast(pa.string())
+    if pa.types.is_string(target) or words:
+        array = _replace_words(array, words)
     if pa.types.is_string(target):
-        _require(pc.invert(pc.match_substring(array, "\0")), "has a NUL character")
         return array
     array = pc.utf8_trim_whitespace(array)
     array = pc.if_else(pc.equal(array, ""), _null(pa.string()), array)
-    if pa.types.is_integer(target):
-        array = array.cast(pa.float64())
+    if pa.types.is_timestamp(target):
+        return _cast_times(array, target)
+    if pa.types.is_int32(target):
+        array = array.cast(pa.float64())  # counts are published as 1.0, too
     return array.cast(target)
 
 
+def _replace_words(array: pa.Array, words: Mapping[str, int | str]) -> pa.Array:
+    """Put what words stand for in their place.
+
+    :raises pyarrow.ArrowInvalid: a text has a character that PostgreSQL doesn't take, or that
+        stands for bytes which weren't UTF-8.
+    """
+    encoded = array.dictionary_encode()  # few texts are distinct
+    texts = encoded.dictionary.to_pylist()
+    for text in texts:
+        if "\0" in text:
+            raise pa.ArrowInvalid("has a NUL character")
+        if "\ufffd" in text:
+            raise pa.ArrowInvalid("has bytes that aren't UTF-8")
+    replaced = [str(words.get(fold(text), text)) for text in texts]
+    if replaced == texts:
+        return array
+    return pa.array(replaced, pa.string()).take(encoded.indices)
+
+
+def _cast_times(array: pa.Array, target: pa.DataType) -> pa.Array:
+    """Read times as ISO 8601 has them, or as NYC Open Data does."""
+    cast = pa.nulls(len(array), target)
+    for pattern, form in PORTAL_TIMES.items():
+        is_such = pc.match_substring_regex(array, pattern)
+        if pc.any(is_such).as_py():
+            such = pc.if_else(is_such, array, _null(pa.string()))
+            array = pc.if_else(is_such, _null(pa.string()), array)
+            cast = pc.coalesce(cast, pc.strptime(such, form, "us"))
+    return pc.coalesce(cast, array.cast(target))
+
+
 def _null(kind: pa.DataType) -> pa.Scalar:
-    """A NULL. pyarrow.scalar would import pandas where that is installed, for a quarter second."""
+    """A NULL, like ``_constant``."""
     return pa.nulls(1, kind)[0]
 
 
@@ -251,7 +449,7 @@ def _require(holds: pa.Array, otherwise: str) -> None:
 
 
 def _arrow_type(column: Column) -> pa.DataType:
-    return pa.type_for_alias(ARROW_TYPES[column.type])
+    return pa.type_for_alias(ARROW_TYPES.get(column.type) or NEW_TYPES[column.type])
 
 
 def _first_line(error: Exception) -> str:
@@ -291,10 +489,9 @@ class _RejectsFile:
         if self._file:
             self._file.close()
 
-    def write(self, reject: Reject, row: pa.RecordBatch) -> None:
+    def write(self, reject: Reject, record: Mapping[str, Any]) -> None:
         if self._file is None:
             self._file = self.path.open("w", encoding="utf-8")
-        record = {name: _as_python(row.column(name)[0]) for name in row.schema.names}
         line = {**asdict(reject), "record": record}
         self._file.write(json.dumps(line, default=str, allow_nan=False) + "\n")
 
@@ -305,7 +502,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Write a published file with the catalog's columns and types.",
     )
     parser.add_argument(
-        "raw", type=Path, nargs="+", help="the published parquet file, or several that make it up"
+        "raw", type=Path, nargs="+", help="the published file, or several that make it up"
     )
     parser.add_argument("--taxi-type", required=True, choices=list(TAXI_TYPES))
     parser.add_argument("--trips", type=Path, required=True, help="parquet file to write")
@@ -315,6 +512,12 @@ def _parser() -> argparse.ArgumentParser:
         type=float,
         default=0.01,
         help="share of rows, 0 to 1, that may be unreadable (default: 0.01)",
+    )
+    parser.add_argument(
+        "--schema-contract",
+        choices=["evolve", "discard", "freeze"],
+        default="evolve",
+        help="columns that aren't known are written, left out or not let pass (default: evolve)",
     )
     return parser
 
@@ -329,6 +532,7 @@ def main(arguments: list[str] | None = None) -> int:
             options.rejects,
             TAXI_TYPES[options.taxi_type],
             options.max_reject_ratio,
+            schema_contract=options.schema_contract,
         )
     except TaxiError as error:
         print(error, file=sys.stderr)

@@ -10,11 +10,11 @@ import os
 import re
 import socket
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import date, datetime, timezone
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib.metadata import version
 from itertools import count
 from pathlib import Path
@@ -29,10 +29,12 @@ from luigi.contrib.postgres import PostgresTarget
 from psycopg2.extensions import connection, cursor, parse_dsn
 from psycopg2.sql import Identifier
 
-from luigi_tasks import config, embedded
-from luigi_tasks.catalog import TAXI_TYPES, TaxiType, common_columns
+from luigi_tasks import config, embedded, quality
+from luigi_tasks.catalog import LOOKUPS, NEW_TYPES, TAXI_TYPES, Column, TaxiType, shared_columns
 from luigi_tasks.chunks import Chunks, ahead
 from luigi_tasks.errors import TaxiError
+from luigi_tasks.reference import Zone
+from luigi_tasks.source import Announced, Edition
 
 logger = logging.getLogger("luigi-interface.warehouse")
 
@@ -43,12 +45,25 @@ ADVISORY_LOCKS = 0x74617869
 WRITER = 0
 #: Seconds between two tries for a lock; a sleep, unlike a wait in the server, can be interrupted.
 LOCK_INTERVAL = 0.5
-#: How long ATTACH may wait for readers, and others behind it.
-ATTACH_TIMEOUT = "50ms"
+#: How long what needs a table for itself may wait for readers, and others behind it.
+LOCK_TIMEOUT = "50ms"
 _UNREADABLE_URL = (
     "[warehouse] url can't be read; it must be like postgresql://user@host:5432/database, "
     "with %xx for special characters (%%xx in luigi.cfg)"
 )
+
+#: What later versions added to the ledger.
+LATER_COLUMNS = [
+    "script",
+    "outputs",
+    "metrics",
+    "quality",
+    "new_columns",
+    "fingerprint_version",
+]
+
+#: Stands before the columns that are kept, in the comment of a table that hasn't all of them.
+_KEPT = ". Columns kept: "
 
 Table = tuple[str, str]
 
@@ -57,9 +72,10 @@ Table = tuple[str, str]
 class Load:
     """What is known of a load before the merge: the edition, the counts, the durations in seconds.
 
-    ``script`` names the user's transform, if there was one, and ``outputs`` and ``metrics`` are
-    what it reported. All this comes with the canonical file, and then as the comment of the
-    staging table.
+    ``quality`` counts what is odd in the rows, ``new_columns`` has the types of columns that the
+    catalog doesn't know, ``script`` names the user's transform, if there was
+    one, and ``outputs`` and ``metrics`` are what it reported. All this comes with the canonical
+    file, and then as the comment of the staging table.
     """
 
     url: str
@@ -71,6 +87,9 @@ class Load:
     rows_rejected: int
     rows_staged: int
     unknown_columns: list[str]
+    quality: dict[str, int]
+    new_columns: dict[str, str]
+    fingerprint_version: int
     download_seconds: float
     transform_seconds: float
     started_at: str
@@ -83,6 +102,26 @@ class Load:
     def reported(self) -> list[tuple[str, Any]]:
         """What a script reported, by name: outputs, then metrics."""
         return [*self.outputs.items(), *((each["name"], each["value"]) for each in self.metrics)]
+
+
+@dataclass(frozen=True)
+class MergedEdition:
+    """The edition that a month was last loaded from."""
+
+    etag: str | None
+    last_modified: datetime | None
+    bytes: int
+    sha256: str
+
+    def differs(self, announced: Announced) -> bool:
+        """Whether the source has another one, as far as it says: by ETag, or by time and size."""
+        if self.etag and announced.etag:
+            return self.etag != announced.etag
+        if announced.bytes not in (None, self.bytes):
+            return True
+        if self.last_modified and announced.last_modified:
+            return self.last_modified != datetime.fromisoformat(announced.last_modified)
+        return False
 
 
 @dataclass
@@ -170,6 +209,16 @@ class MergedTarget(TableTarget):
         return dict(rows[0][1]) if rows else {}
 
 
+class ZonesTarget(TableTarget):
+    """The taxi zones of a source."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(("public", "taxi_zones"), f"TaxiZones {url}")
+
+    def exists(self, connection: connection | None = None) -> bool:
+        return bool(_ask("TaxiZones", "has_zones.sql", update_id=self.update_id))
+
+
 def merged_months(taxi_type: str, months: list[date]) -> set[date]:
     """Tell with one query which of the months are merged and still there.
 
@@ -191,6 +240,33 @@ def merged_months(taxi_type: str, months: list[date]) -> set[date]:
         if not months:
             break
     return found
+
+
+def merged_editions(taxi_type: str, months: Sequence[date]) -> dict[date, MergedEdition]:
+    """The editions of those of the months that are merged."""
+    rows = _ask(
+        f"editions of {taxi_type}",
+        "merged_editions.sql",
+        taxi_type=taxi_type,
+        months=list(months),
+        trips=config.trips_table(taxi_type),
+        update_id_prefix=f"TaxiMerge {taxi_type} ",
+    )
+    return {month: MergedEdition(*facts) for month, *facts in rows}
+
+
+def note_edition(taxi_type: str, month: date, edition: Edition) -> None:
+    """Note that a merged month's bytes were published again, as another edition."""
+    with _transaction(f"TaxiRefresh {taxi_type} {month:%Y-%m}") as cursor:
+        _execute(
+            cursor,
+            "note_edition.sql",
+            taxi_type=taxi_type,
+            month=month,
+            trips=config.trips_table(taxi_type),
+            etag=edition.etag,
+            last_modified=edition.last_modified,
+        )
 
 
 @contextmanager
@@ -227,11 +303,20 @@ def stage(
     :param report: is called with the rows sent so far, and all of them.
     :raises TaxiError: the file doesn't have the rows that ``load`` says.
     """
+    from luigi_tasks.encoding import encoded
+
     began = time.monotonic()
     kind, table = TAXI_TYPES[taxi_type], config.staging_table(taxi_type, month)
     trips = config.trips_table(taxi_type)
-    names = {"staging": table, "columns": kind.columns, "filename": kind.filename(month)}
-    with _transaction(f"TaxiStageLoad {taxi_type} {month:%Y-%m}") as cursor:
+    label = f"TaxiStageLoad {taxi_type} {month:%Y-%m}"
+    new = _evolve(label, kind, month, load.new_columns)
+    kept = [column.name for column in config.kept(taxi_type).columns]
+    names = {
+        "staging": table,
+        "names": [*kept, *(place for place, _ in new.values())],
+        "filename": kind.filename(month),
+    }
+    with _transaction(label) as cursor:
         _create_missing_tables(cursor)
         if _rows(cursor, "foreign_staging.sql", staging=table):
             raise TaxiError(
@@ -248,7 +333,9 @@ def stage(
             **names,
         )
         statement = _render(cursor, "copy_staging.sql", **names)
-        rows = _copy(cursor, statement, kind, trips_file, report)
+        types = {name: NEW_TYPES[place_type] for name, (_, place_type) in new.items()}
+        encode = partial(encoded, columns=kind.columns, kept=kept, new=types, report=report)
+        rows = _copy(cursor, statement, trips_file, encode)
         if rows != load.rows_staged:
             raise TaxiError(
                 f"{trips_file} has {rows} rows and should have {load.rows_staged}; "
@@ -275,7 +362,6 @@ def merge(taxi_type: str, month: date) -> Merged:
         "staging": staging,
         "trips": trips,
         "other": _partition_name(trips, "other"),
-        "columns": kind.columns,
         "filename": kind.filename(month),
     }
     with _transaction(f"TaxiMerge {taxi_type} {month:%Y-%m}") as cursor:
@@ -283,6 +369,7 @@ def merge(taxi_type: str, month: date) -> Merged:
         load = _staged_load(taxi_type, month)
         if load is None:
             raise TaxiError(f"{taxi_type} {month:%Y-%m} isn't staged any more; run again")
+        names["names"] = _complete_staging(cursor, staging, trips)
         _execute(cursor, "bulk_settings.sql")
         merged = Merged(rows_staged=load.rows_staged, rows_duplicate=load.rows_duplicate)
         if _rows(cursor, "count_staged.sql", **names) != [(merged.rows_distinct,)]:
@@ -292,6 +379,10 @@ def merge(taxi_type: str, month: date) -> Merged:
         merged.rows_stray = sum(rows_by_month.values())
         if merged.rows_distinct > merged.rows_stray:
             rows_by_month[month] = merged.rows_distinct - merged.rows_stray
+        load.quality["stray"] = merged.rows_stray
+        rows_before = _rows_before(cursor, taxi_type, month)
+        label = f"{taxi_type} {month:%Y-%m}"
+        quality.check(label, merged.rows_distinct, load.quality, rows_before)
         for bounds in _replaced_places(cursor, taxi_type, month, load):
             with _hashed(cursor, is_whole=bounds == _bounds(month)):
                 merged.rows_removed += _execute(cursor, "remove_replaced.sql", **names, **bounds)
@@ -327,6 +418,15 @@ def merge(taxi_type: str, month: date) -> Merged:
         else:
             _execute(cursor, "drop_staging.sql", staging=staging)
     return merged
+
+
+def load_zones(url: str, zones: Sequence[Zone]) -> None:
+    """Put these zones in the place of those that are there, and set the marker of their source."""
+    with _transaction("TaxiZones") as cursor:
+        _create_missing_tables(cursor)
+        _execute(cursor, "load_zones.sql", zones=zones)
+        target = ZonesTarget(url)
+        _set_marker(cursor, target.update_id, target.table)
 
 
 def holds_month(taxi_type: str, month: date) -> bool:
@@ -429,53 +529,148 @@ def _witnesses(
 
 
 def _create_missing_tables(cursor: "_Cursor") -> None:
-    """Create whatever of ledger, markers, tables and view isn't there."""
+    """Create whatever of ledger, markers, tables, columns and views isn't there."""
+    kinds = {name: config.kept(name) for name in TAXI_TYPES}
     tables = {name: config.trips_table(name) for name in TAXI_TYPES}
     others = {name: _partition_name(table, "other") for name, table in tables.items()}
-    relations = ["load_history", TableTarget.marker_table, "trips"]
-    relations += [_quoted(cursor, name) for name in (*tables.values(), *others.values())]
-    if _rows(cursor, "missing_tables.sql", relations=relations):
+    views = map(named_view, TAXI_TYPES)
+    relations = ["load_history", TableTarget.marker_table, "trips", "taxi_zones"]
+    relations += [lookup.table for lookup in LOOKUPS]
+    relations += [_quoted(cursor, name) for name in (*tables.values(), *others.values(), *views)]
+    missing = {name for (name,) in _rows(cursor, "missing_tables.sql", relations=relations)}
+    there = {n: table for n, table in tables.items() if _quoted(cursor, table) not in missing}
+    is_incomplete = _drop_with_other_columns(cursor, kinds, there) or bool(missing)
+    if is_incomplete:
         for schema in sorted({schema for schema, _ in tables.values()}):
             if _rows(cursor, "missing_schemas.sql", schema=schema):
                 _execute(cursor, "create_schema.sql", schema=schema)
         _create(cursor, "load_history", "create_ledger.sql")
-        for name, kind in TAXI_TYPES.items():
-            _create(
-                cursor,
-                ".".join(tables[name]),
-                "create_trips.sql",
-                trips=tables[name],
-                other=others[name],
-                columns=kind.columns,
-                comment=kind.comment,
-            )
-        comments = {column.name: column.comment for column in common_columns()}
-        _create(cursor, "trips", "create_trips_view.sql", tables=tables.items(), comments=comments)
-        for name in TAXI_TYPES:
+        for name, kind in kinds.items():
+            names = {"trips": tables[name], "other": others[name], "columns": kind.columns}
+            _create(cursor, ".".join(tables[name]), "create_trips.sql", **names)
             _check_partition(cursor, tables[name], others[name])
-    ledger = ("load_history", "r", ["script", "outputs", "metrics"])
+    if _add_missing_columns(cursor, kinds, tables) or is_incomplete:
+        for name, kind in kinds.items():
+            facts = {"columns": kind.columns, "comment": _comment(kind)}
+            _execute(cursor, "comment_trips.sql", trips=tables[name], other=others[name], **facts)
+        for lookup in LOOKUPS:
+            _create(cursor, lookup.table, "create_lookup.sql", lookup=lookup)
+        _create(cursor, "taxi_zones", "create_zones.sql")
+        _create_views(cursor, kinds)
+
+
+def _comment(kind: TaxiType) -> str:
+    """A table's comment, which tells the columns that are kept unless all are."""
+    if kind == TAXI_TYPES[kind.name]:
+        return kind.comment
+    return f"{kind.comment}{_KEPT}{', '.join(column.name for column in kind.columns)}"
+
+
+def _drop_with_other_columns(
+    cursor: "_Cursor", kinds: dict[str, TaxiType], tables: dict[str, Table]
+) -> bool:
+    """Drop empty tables that were made by another ``[transform] columns``; tell if there were any.
+
+    :raises TaxiError: one of them has rows.
+    """
+    if not tables:
+        return False
+    dropped = []
+    rows = _rows(cursor, "table_comments.sql", tables=tables.values())
+    found = {relation: (comment or "", has_rows) for relation, comment, has_rows in rows}
+    for name, table in tables.items():
+        comment, has_rows = found[_quoted(cursor, table)]
+        before, wanted = (text.partition(_KEPT)[2] for text in (comment, _comment(kinds[name])))
+        if before == wanted:
+            continue
+        if has_rows:
+            raise TaxiError(
+                f"table {'.'.join(table)} has rows with {before or 'all columns'}, and [transform] "
+                f"columns now says {wanted or 'all'}: set it back, or name other tables in "
+                "[trips] table, or drop this one to load its months anew"
+            )
+        dropped.append(table)
+    if dropped:
+        _execute(cursor, "drop_views.sql", tables=list(map(named_view, TAXI_TYPES)))
+        for table in dropped:
+            _execute(cursor, "drop_trips.sql", trips=table)
+    return bool(dropped)
+
+
+def _add_missing_columns(
+    cursor: "_Cursor", kinds: dict[str, TaxiType], tables: dict[str, Table]
+) -> bool:
+    """Give tables of an earlier version the columns that came since; tell if there were any."""
+    ledger = ("load_history", "r", LATER_COLUMNS)
     ours = [
         (tables[name], "p", ["unique_row_id", "filename", *(c.name for c in kind.columns)])
-        for name, kind in TAXI_TYPES.items()
+        for name, kind in kinds.items()
     ]
-    rows = _rows(cursor, "missing_columns.sql", wanted=[ledger, *ours])
-    missing = dict(reversed(rows))  # the first one of each table
-    if missing.pop(_quoted(cursor, "load_history"), None):
-        _create(cursor, "load_history", "create_ledger.sql")  # it's of an earlier version
-    for table in tables.values():
-        if column := missing.get(_quoted(cursor, table)):
-            raise TaxiError(
-                f"table {'.'.join(table)} is there but isn't one of ours: it isn't "
-                f"partitioned, or lacks {column}; name another in [trips] table"
-            )
+    missing: dict[str, list[str]] = {}
+    for relation, column in _rows(cursor, "missing_columns.sql", wanted=[ledger, *ours]):
+        missing.setdefault(relation, []).append(column)
+    if _quoted(cursor, "load_history") in missing:
+        _create(cursor, "load_history", "create_ledger.sql")
+    for name, trips in tables.items():
+        lacking = missing.get(_quoted(cursor, trips), [])
+        added = [c for c in kinds[name].columns if c.name in lacking and not c.identifies]
+        for column in lacking:
+            if column not in {each.name for each in added}:
+                raise TaxiError(
+                    f"table {'.'.join(trips)} is there but isn't one of ours: it isn't "
+                    f"partitioned, or lacks {column}; name another in [trips] table"
+                )
+        if added:
+            _execute(cursor, "add_columns.sql", trips=trips, columns=added)
+    return bool(missing)
+
+
+def named_view(taxi_type: str) -> Table:
+    """The view of a taxi type's trips with names beside the codes."""
+    schema, name = config.trips_table(taxi_type)
+    return schema, f"{name}_named"
+
+
+def _create_views(cursor: "_Cursor", kinds: dict[str, TaxiType]) -> None:
+    """Create the views, or put those of an earlier version right."""
+    cursor.execute("SAVEPOINT without_views")
+    try:
+        _replace_views(cursor, kinds)
+    except psycopg2.errors.InvalidTableDefinition:  # they have other columns
+        cursor.execute("ROLLBACK TO SAVEPOINT without_views")
+        _create(cursor, "trips", "drop_views.sql", tables=list(map(named_view, TAXI_TYPES)))
+        _replace_views(cursor, kinds)
+
+
+def _replace_views(cursor: "_Cursor", kinds: dict[str, TaxiType]) -> None:
+    shared = shared_columns(kinds.values())
+    columns = {column.name: (column.type, column.comment) for column in shared}
+    views = []
+    for name, kind in kinds.items():
+        shown = kind.shown_names
+        _create(
+            cursor,
+            ".".join(named_view(name)),
+            "create_named_view.sql",
+            view=named_view(name),
+            trips=config.trips_table(name),
+            columns=kind.columns,
+            lookups=kind.lookups,
+            shown=shown,
+            comment=f"{kind.comment}, with names beside the codes",
+        )
+        views.append((name, named_view(name), {c.name for c in kind.columns} | shown.keys()))
+        columns |= {each: ("text", comment) for each, comment in shown.items()}
+    viewed = [(each, *facts) for each, facts in columns.items()]
+    _create(cursor, "trips", "create_trips_view.sql", views=views, viewed=viewed)
 
 
 def _create(cursor: "_Cursor", what: str, file: str, **names: Any) -> None:
     try:
         _execute(cursor, file, **names)
-    except psycopg2.errors.InsufficientPrivilege:
+    except (psycopg2.errors.InsufficientPrivilege, psycopg2.errors.InvalidTableDefinition):
         raise
-    except psycopg2.ProgrammingError as error:
+    except (psycopg2.ProgrammingError, psycopg2.errors.DependentObjectsStillExist) as error:
         raise TaxiError(
             f"table {what} is there but isn't one of ours ({_first_line(error)}); rename it, or "
             "name another database in [warehouse] url or table in [trips] table"
@@ -491,6 +686,49 @@ def _check_partition(cursor: "_Cursor", trips: Table, partition: Table) -> bool:
             "attach it, or rename it"
         )
     return bool(state)
+
+
+def _evolve(
+    label: str, kind: TaxiType, month: date, new: dict[str, str]
+) -> dict[str, tuple[str, str]]:
+    """Give a trips table the columns that came with a file.
+
+    A column that is there with another type stays. If it can't hold these values, they get one
+    beside it, whose name tells their type. That waits for readers, and so isn't done while the
+    rows are copied.
+
+    :returns: by the column of the file, that of the table, and its type.
+    """
+    if not new:
+        return {}
+    trips, added, places = config.trips_table(kind.name), [], {}
+    with _transaction(label) as cursor:
+        _create_missing_tables(cursor)
+        present = dict(_rows(cursor, "table_columns.sql", table=trips))
+        for name, wanted in new.items():
+            place, there = name, present.get(name, wanted)
+            if there not in (wanted, "text") and (there, wanted) != ("double precision", "bigint"):
+                place = f"{name}__{wanted.split()[0]}"
+            if place not in present:
+                comment = f"Came with {kind.filename(month)}; the catalog doesn't know it"
+                added.append(Column(place, 0, wanted, comment))
+            places[name] = place, present.get(place, wanted)
+        if added:
+            _politely(cursor, label, "evolve_trips.sql", trips=trips, columns=added)
+            told = ", ".join(f"{column.name} ({column.type})" for column in added)
+            logger.info("%s: new columns: %s", label, told)
+    return places
+
+
+def _complete_staging(cursor: "_Cursor", staging: Table, trips: Table) -> list[str]:
+    """Give a staging table the columns that the trips table got since; the names of all of them,
+    but for the first two."""
+    there = dict(_rows(cursor, "table_columns.sql", table=staging))
+    wanted = _rows(cursor, "table_columns.sql", table=trips)
+    lacking = [Column(name, 0, kind, "") for name, kind in wanted if name not in there]
+    if lacking:
+        _execute(cursor, "add_columns.sql", trips=staging, columns=lacking)
+    return [name for name, _ in wanted if name not in ("unique_row_id", "filename")]
 
 
 def _becomes_partition(cursor: "_Cursor", kind: TaxiType, month: date) -> bool:
@@ -546,15 +784,21 @@ def _attach(cursor: "_Cursor", kind: TaxiType, month: date) -> None:
         comment=f"Trips of {kind.name} taxis with a pickup in {month:%Y-%m}",
         **names,
     )
+    label = f"{kind.name} {month:%Y-%m}"
+    _politely(cursor, label, "attach_partition.sql", **names)
+
+
+def _politely(cursor: "_Cursor", label: str, file: str, **names: Any) -> None:
+    """Run what needs a table for itself, without others waiting behind it for long."""
     for attempt in count():
-        cursor.execute("SAVEPOINT not_attached")
+        cursor.execute("SAVEPOINT without_lock")
         try:
-            _execute(cursor, "attach_partition.sql", lock_timeout=ATTACH_TIMEOUT, **names)
+            _execute(cursor, file, lock_timeout=LOCK_TIMEOUT, **names)
             return
         except psycopg2.errors.LockNotAvailable:
-            cursor.execute("ROLLBACK TO SAVEPOINT not_attached")
+            cursor.execute("ROLLBACK TO SAVEPOINT without_lock")
             if attempt == 0:
-                logger.info("%s %s: waiting for readers of the table", kind.name, f"{month:%Y-%m}")
+                logger.info("%s: waiting for readers of the table", label)
             time.sleep(LOCK_INTERVAL)
 
 
@@ -628,6 +872,13 @@ def _last_places(cursor: "_Cursor", taxi_type: str, month: date) -> list[dict[st
     return []
 
 
+def _rows_before(cursor: "_Cursor", taxi_type: str, month: date) -> int | None:
+    """How many rows the month before was last loaded with, if it was."""
+    before, trips = month - relativedelta(months=1), config.trips_table(taxi_type)
+    rows = _rows(cursor, "last_load.sql", taxi_type=taxi_type, month=before, trips=trips)
+    return int(rows[0][5]) if rows else None
+
+
 def _replaced_places(
     cursor: "_Cursor", taxi_type: str, month: date, load: Load
 ) -> list[dict[str, Any]]:
@@ -647,20 +898,15 @@ def _replaced_places(
 
 
 def _copy(
-    cursor: "_Cursor",
-    statement: str,
-    kind: TaxiType,
-    trips_file: Path,
-    report: Callable[[int, int], None],
+    cursor: "_Cursor", statement: str, trips_file: Path, encode: Callable[[Any], Iterator[bytes]]
 ) -> int:
-    """Send a parquet file's rows by COPY, with their fingerprints, encoded batch by batch.
+    """Send a parquet file's rows by COPY, as they are encoded, batch by batch.
 
     :returns: the number of rows that the server took.
     """
-    from luigi_tasks.encoding import encoded
-    from luigi_tasks.transform import opened
+    from luigi_tasks.forms import parquet
 
-    with opened(trips_file) as file, ahead(encoded(file, kind.columns, report)) as chunks:
+    with parquet(trips_file) as file, ahead(encode(file)) as chunks:
         cursor.copy_expert(statement, Chunks(chunks), 1 << 20)
     return int(cursor.rowcount)
 

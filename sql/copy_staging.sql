@@ -3,7 +3,7 @@
 -- visible, which would log every page.
 COPY {{ staging | identifier }} (
     unique_row_id,
-    {% for column in columns %}
-    {{ column.name | identifier }}{{ "," if not loop.last }}
+    {% for name in names %}
+    {{ name | identifier }}{{ "," if not loop.last }}
     {% endfor %}
 ) FROM STDIN WITH (FORMAT BINARY, FREEZE); -- noqa: PRS

@@ -37,14 +37,17 @@ CREATE TABLE IF NOT EXISTS load_history (
 ALTER TABLE load_history
 ADD COLUMN IF NOT EXISTS script text,
 ADD COLUMN IF NOT EXISTS outputs jsonb NOT NULL DEFAULT '{}',
-ADD COLUMN IF NOT EXISTS metrics jsonb NOT NULL DEFAULT '[]';
+ADD COLUMN IF NOT EXISTS metrics jsonb NOT NULL DEFAULT '[]',
+ADD COLUMN IF NOT EXISTS quality jsonb NOT NULL DEFAULT '{}',
+ADD COLUMN IF NOT EXISTS new_columns jsonb NOT NULL DEFAULT '{}',
+ADD COLUMN IF NOT EXISTS fingerprint_version integer NOT NULL DEFAULT 1;
 
 CREATE INDEX IF NOT EXISTS load_history_month
 ON load_history (taxi_type, month, load_id);
 
 COMMENT ON TABLE load_history IS 'One row for each finished load of a month';
 COMMENT ON COLUMN load_history.load_id IS 'Rises with each load';
-COMMENT ON COLUMN load_history.taxi_type IS 'TLC service: yellow or green';
+COMMENT ON COLUMN load_history.taxi_type IS 'TLC service: yellow, green, fhv or fhvhv';
 COMMENT ON COLUMN load_history.month IS 'First day of the month in the file''s name';
 COMMENT ON COLUMN load_history.trips_table IS 'Table that the month was merged into';
 COMMENT ON COLUMN load_history.filename IS 'Value of column filename of its trips';
@@ -75,6 +78,11 @@ COMMENT ON COLUMN load_history.package_version IS 'Version of luigi_tasks';
 COMMENT ON COLUMN load_history.script
 IS 'The transform of the user''s own, with a digest, if there was one';
 COMMENT ON COLUMN load_history.outputs IS 'Values that the script reported, by name';
+COMMENT ON COLUMN load_history.quality IS 'What is odd in the rows: how many of each kind';
+COMMENT ON COLUMN load_history.new_columns
+IS 'Columns of the file that the catalog doesn''t know, with their types; they were kept';
+COMMENT ON COLUMN load_history.fingerprint_version
+IS 'How unique_row_id was computed: rises when rows get others';
 COMMENT ON COLUMN load_history.metrics IS 'Counters, timers and gauges that the script reported';
 
 CREATE TABLE IF NOT EXISTS {{ marker_table | identifier }} (

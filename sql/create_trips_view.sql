@@ -1,19 +1,23 @@
--- All trips of all taxi types, by the columns they share.
+-- All trips of all taxi types, by the columns that more than one of them has.
 CREATE OR REPLACE VIEW trips AS
-{% for taxi_type, table in tables %}
+{% for taxi_type, view, names in views %}
 {{ "UNION ALL" if not loop.first }}
-SELECT
+SELECT -- noqa: disable=LT02
     {{ taxi_type | value }}::text AS taxi_type,
     unique_row_id,
     filename,
-    {{ comments | map("identifier") | join(",\n    ") }}
-FROM {{ table | identifier }}{{ ";" if loop.last }}
+    {% for name, type, comment in viewed %}
+    {% set value = name | identifier if name in names else "NULL" %}
+    {{ value }}::{{ type }} AS {{ name | identifier }}{{ "," if not loop.last }}
+    {% endfor %}
+FROM {{ view | identifier }}{{ ";" if loop.last }}
 {% endfor %}
 
-COMMENT ON VIEW trips IS 'Trips of all taxi types, by the columns they share';
-COMMENT ON COLUMN trips.taxi_type IS 'TLC service: yellow or green';
+COMMENT ON VIEW trips
+IS 'Trips of all taxi types, by the columns that more than one of them has';
+COMMENT ON COLUMN trips.taxi_type IS 'TLC service: yellow, green, fhv or fhvhv';
 COMMENT ON COLUMN trips.unique_row_id IS 'Fingerprint of the trip';
 COMMENT ON COLUMN trips.filename IS 'Published file that the trip came in';
-{% for column in comments %}
-COMMENT ON COLUMN trips.{{ column | identifier }} IS {{ comments[column] | value }};
+{% for name, type, comment in viewed %}
+COMMENT ON COLUMN trips.{{ name | identifier }} IS {{ comment | value }};
 {% endfor %}

@@ -21,14 +21,14 @@ WHEN NOT MATCHED THEN
     INSERT (
         unique_row_id,
         filename,
-        {% for column in columns %}
-        {{ column.name | identifier }}{{ "," if not loop.last }}
+        {% for name in names %}
+        {{ name | identifier }}{{ "," if not loop.last }}
         {% endfor %}
     )
     VALUES (
         staged.unique_row_id,
         staged.filename,
-        {% for column in columns %}
-        staged.{{ column.name | identifier }}{{ "," if not loop.last }}
+        {% for name in names %}
+        staged.{{ name | identifier }}{{ "," if not loop.last }}
         {% endfor %}
     );

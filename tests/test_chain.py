@@ -315,6 +315,27 @@ def test_only_missing_months_are_asked_for(
 
 
 @on_one_server
+def test_a_month_that_one_source_lacks_comes_from_the_next(
+    command: Luigi,
+    database: Database,
+    three_months: Published,
+    published: Published,
+    undisturbed: Undisturbed,
+) -> None:
+    published.folder.mkdir(parents=True)
+    first = three_months.folder / "green_tripdata_2024-01.parquet"
+    (published.folder / first.name).write_bytes(first.read_bytes())
+    with Mirror(three_months.folder) as mirror:
+        command.settings["--source-url"] = f"{published.url}\n  {mirror_url(mirror)}\n"
+        for _ in range(2):
+            merge_three(command)
+        assert len(mirror.asked("GET")) == 2
+        run = command.merge_range("green", "2024-04", "2024-05")
+        assert (run.code, "not published" in run.output) == (20, False)
+    assert database.contents() == undisturbed.contents
+
+
+@on_one_server
 def test_a_network_that_fails_for_a_while_fails_no_run(
     command: Luigi, database: Database, three_months: Published, undisturbed: Undisturbed
 ) -> None:
@@ -434,7 +455,7 @@ DAMAGES = [
     "DROP VIEW trips; DELETE FROM green_trips WHERE filename LIKE '%2024-01%'",
 ]
 MORE_DAMAGES = [
-    "DROP TABLE green_trips CASCADE; DROP TABLE yellow_trips, load_history, table_updates",
+    "DROP TABLE green_trips, yellow_trips CASCADE; DROP TABLE load_history, table_updates",
     "DROP TABLE green_trips_2024_02",
     "TRUNCATE green_trips",
     "TRUNCATE green_trips_2024_03",

@@ -223,7 +223,7 @@ def test_a_mistake_in_a_template_is_named(
 
 def test_an_unknown_name_comes_with_the_known_ones(settings: Set) -> None:
     settings("source", "url", "file:///{{ year }}")
-    assert refusal().endswith("known are month, retries, taxi_type, timeout")
+    assert refusal().endswith("known are month, retries, taxi_type, timeout, zones_url")
 
 
 def test_values_made_of_each_other_are_refused(settings: Set) -> None:
@@ -297,9 +297,9 @@ def test_the_defaults_are_not_refused() -> None:
 @pytest.mark.parametrize(
     ("section", "key", "value", "allowed"),
     [
-        ("source", "url", "ftp://host/{{ month }}", "http, https or file"),
-        ("source", "url", "/published/{{ month }}.parquet", "http, https or file"),
-        ("source", "url", "", "http, https or file"),
+        ("source", "url", "nope://host/{{ month }}", "scheme is nope; write an http://, https"),
+        ("source", "url", "/published/{{ month }}.parquet", "scheme is missing; write an http"),
+        ("source", "url", "", "scheme is missing"),
         ("source", "timeout", "a minute", "[source]"),
         ("source", "timeout", "0", "above 0"),
         ("source", "timeout", "-1", "above 0"),
@@ -309,6 +309,19 @@ def test_the_defaults_are_not_refused() -> None:
         ("warehouse", "url", "mysql://host/taxi", "'embedded' or begin with postgresql://"),
         ("warehouse", "url", "Embedded", "'embedded' or begin with postgresql://"),
         ("warehouse", "url", "", "'embedded' or begin with postgresql://"),
+        ("source", "url", "file:///a\nnope://host/{{ month }}", "scheme is nope"),
+        (
+            "source",
+            "zones_url",
+            "zones.csv",
+            "[source] zones_url: zones.csv: the scheme is missing",
+        ),
+        ("quality", "when_exceeded", "stop", "warn"),
+        ("quality", "least_rows", "-1", "0 or more"),
+        ("quality", "least_rows", "half", "least_rows"),
+        ("quality", "most", "[1]", 'like {"negative_total": 0.05}'),
+        ("quality", "most", '{"stray": "1"}', 'like {"negative_total": 0.05}'),
+        ("quality", "most", '{"strays": 0.1}', "'strays' must be one of stray, null_pass"),
         ("transform", "max_reject_ratio", "1.5", "from 0 to 1"),
         ("transform", "max_reject_ratio", "-0.1", "from 0 to 1"),
         ("transform", "max_reject_ratio", "nan", "from 0 to 1"),

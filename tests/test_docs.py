@@ -37,7 +37,12 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
             write_month(folder / name, taxi_type, date(2024, month, 1), rows=50)
     trips = pd.read_parquet(folder / "green_tripdata_2024-01.parquet")
     trips.columns = trips.columns.str.lower()
-    trips.to_json(folder / "green-2024-01.json", orient="records", date_format="iso")
+    (folder / "green").mkdir()
+    trips.to_csv(folder / "green" / "green_tripdata_2024-01.csv.gz", index=False)
+    records = trips.to_json(orient="records", date_format="iso")
+    (folder / "green-2024-01.json").write_text(f'{{"trips": {records}}}')
+    zones = '"LocationID","Borough","Zone","service_zone"\n1,"EWR","Newark Airport","EWR"\n'
+    (folder / "zones.csv").write_text(zones)
     return folder
 
 
@@ -54,16 +59,16 @@ def test_a_command_of_the_readme_runs(
         request.getfixturevalue("engine")
     (luigi_command.folder / "my_transform.py").write_text(SCRIPT)
     # the last flag wins: made-up months, and the test's database
-    urls = [word for word in words if word.endswith(".json")]
+    urls = [word for word in words if word.endswith((".json", ".csv.gz"))]
     url = folder_url(published)
     if urls:
         url = urls[0].replace("https://mirror.example.org", f"file://{published}")
-    overrides = [f"--source-url={url}"]
+    overrides = [f"--source-url={url}", f"--source-zones-url=file://{published}/zones.csv"]
     if "RangeMonthly" in words:
         overrides += ["--start=2024-01", "--stop=2024-04"]
     run = luigi_command(*words[2:], *overrides)
     assert run.code == 0, run.output
-    if urls:
+    if "my_transform.py" in words:
         asked = "SELECT (outputs ->> 'revenue')::float, rows_inserted FROM load_history"
         [(revenue, inserted)] = database.query(asked)
         assert (revenue > 0, inserted) == (True, 50)

@@ -195,7 +195,7 @@ def test_a_merge_reads_the_partition_of_its_month_alone(months: Months, month: d
             source=config.staging_table("green", month),
             are_new=False,
             trips=config.trips_table("green"),
-            columns=GREEN.columns,
+            names=[column.name for column in GREEN.columns],
             **warehouse._bounds(month),
         )
         cursor.execute("EXPLAIN " + statement)

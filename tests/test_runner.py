@@ -766,7 +766,7 @@ def test_what_waited_is_like_what_did_not(
     (tmp_path / "work").mkdir()
     command = [*MODULE, "--taxi-type=green", "--trips=trips", "--rejects=rejects", "raw"]
     told = {
-        str(failure("", Path("work"), command=command, inputs={"raw": "no parquet"}))
+        str(failure("", Path("work"), command=command, inputs={"raw": "PAR1, but no parquet"}))
         for _ in range(4)
     }
     assert len(told) == 1

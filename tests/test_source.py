@@ -565,17 +565,17 @@ def test_an_html_page_is_called_one(
     body: bytes, content_type: str, mirror: Mirror, path: Path
 ) -> None:
     mirror.faults = [Page(body, content_type)]
-    refused(mirror, path, "got an HTML page, wanted a parquet file")
+    refused(mirror, path, "got an HTML page, wanted parquet, CSV or JSON")
     assert len(mirror.requests) == 1
 
 
-def test_what_is_no_parquet_file_is_named_by_its_first_bytes(
+def test_what_is_no_months_file_is_named_by_its_first_bytes(
     mirror: Mirror, published: Path, path: Path
 ) -> None:
-    published.write_bytes(b"VendorID,lpep_pickup_datetime\r\n")
-    refused(mirror, path, r"got 31 bytes that begin with b'VendorID,lpep_pi', wanted a parquet")
+    published.write_bytes(b"\x00ELF and so on")
+    refused(mirror, path, r"got 14 bytes that begin with b'\\x00ELF and so on', wanted parquet, C")
     published.write_bytes(b"")
-    refused(mirror, path, "got an empty file, wanted a parquet file")
+    refused(mirror, path, "got an empty file, wanted parquet, CSV or JSON")
 
 
 @pytest.mark.parametrize("size", [4, 8, 100_000, SIZE - 1])
@@ -713,8 +713,7 @@ def test_a_folder_that_is_not_there_is_a_wrong_path(published: Path, path: Path)
 @pytest.mark.parametrize(
     ("url", "because"),
     [
-        ("ftp://me:secret@host/file", "scheme is ftp; write an http://, https:// or file:// URL"),
-        ("s3://bucket/file", "scheme is s3"),
+        ("nope://me:secret@host/file", "scheme is nope; write an http://, https:// or file:// URL"),
         ("data/file.parquet", "scheme is missing"),
         ("http:///file", "the host is missing"),
         ("file://data/file", "not a path on this machine"),

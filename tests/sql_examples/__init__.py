@@ -1,6 +1,6 @@
 """What sqlfluff fills into the files of ``sql/``: the filters, and an example of every name."""
 
-from luigi_tasks.catalog import GREEN, TAXI_TYPES, common_columns
+from luigi_tasks.catalog import GREEN, LOOKUPS, TAXI_TYPES
 
 
 def _identifier(name):
@@ -16,8 +16,11 @@ def _value(value):
 SQLFLUFF_JINJA_FILTERS = {"identifier": _identifier, "value": _value}
 
 columns = GREEN.columns
-comments = {column.name: column.comment for column in common_columns()}
-tables = [(name, ("public", f"{name}_trips")) for name in TAXI_TYPES]
+lookups, lookup = GREEN.lookups, LOOKUPS[0]
+view = ("public", "green_trips_named")
+tables, shown, viewed = [view], GREEN.shown_names, [("vendor_id", "integer", "text")]
+views = [(name, ("public", f"{name}_trips_named"), ["vendor_id"]) for name in TAXI_TYPES]
+zones = [(1, "EWR", "Newark Airport", "EWR")]
 trips = ("public", "green_trips")
 other = ("public", "green_trips_other")
 partition = ("public", "green_trips_2024_01")
@@ -33,5 +36,6 @@ months = [month]
 taxi_type = "green"
 filename = "green_tripdata_2024-01.parquet"
 update_id = target_table = comment = update_id_prefix = "text"
+etag = last_modified = "text"
 update_ids = names = relations = ["text"]
 load = {"taxi_type": "green", "rows_read": 1}

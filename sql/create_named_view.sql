@@ -1,0 +1,34 @@
+-- A taxi type's trips with names beside the codes. A name that nobody asks for isn't looked up:
+-- each is by a primary key, so PostgreSQL leaves out the join.
+CREATE OR REPLACE VIEW {{ view | identifier }} AS
+SELECT -- noqa: disable=LT02,LT05
+    trip.unique_row_id,
+    trip.filename,
+    {% for column in columns %}
+    trip.{{ column.name | identifier }},
+    {% endfor %}
+    {% for lookup in lookups %}
+    {{ lookup.table | identifier }}.name AS {{ lookup.shown | identifier }},
+    {% endfor %}
+    pickup.borough AS pickup_borough,
+    pickup.zone AS pickup_zone,
+    dropoff.borough AS dropoff_borough,
+    dropoff.zone AS dropoff_zone
+FROM {{ trips | identifier }} AS trip
+{% for each in lookups %}
+LEFT JOIN {{ each.table | identifier }}
+    ON trip.{{ each.column | identifier }} = {{ each.table | identifier }}.{{ each.column | identifier }}
+{% endfor %}
+LEFT JOIN taxi_zones AS pickup ON trip.pickup_location_id = pickup.location_id
+LEFT JOIN taxi_zones AS dropoff ON trip.dropoff_location_id = dropoff.location_id;
+
+COMMENT ON VIEW {{ view | identifier }} IS {{ comment | value }};
+COMMENT ON COLUMN {{ view | identifier }}.unique_row_id IS 'Fingerprint of the trip';
+COMMENT ON COLUMN {{ view | identifier }}.filename IS 'Published file that the trip came in';
+{% for column in columns %}
+COMMENT ON COLUMN {{ view | identifier }}.{{ column.name | identifier }}
+IS {{ column.comment | value }};
+{% endfor %}
+{% for name, comment in shown.items() %}
+COMMENT ON COLUMN {{ view | identifier }}.{{ name | identifier }} IS {{ comment | value }};
+{% endfor %}

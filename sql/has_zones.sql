@@ -1,0 +1,9 @@
+-- Whether the zones of a source are there.
+SELECT TRUE AS are_there
+FROM {{ marker_table | identifier }}
+WHERE
+    update_id = {{ update_id | value }}
+    AND EXISTS (
+        SELECT
+        FROM taxi_zones
+    );

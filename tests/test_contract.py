@@ -1,0 +1,278 @@
+"""Columns that the catalog doesn't know: kept, left out or not let pass."""
+
+import threading
+import time
+from collections.abc import Callable
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from conftest import Database, Luigi, Published, Run
+from test_transform import Folder
+
+from luigi_tasks import warehouse
+from luigi_tasks.catalog import GREEN
+from luigi_tasks.errors import TaxiError
+from luigi_tasks.transform import transform
+
+on_one_server = pytest.mark.parametrize("server", ["embedded"], indirect=True)
+MONTHS = ("2024-01", "2024-02", "2024-03")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Folder:
+    return Folder(tmp_path)
+
+
+def publish(published: Published, month: str, **columns: pa.Array) -> None:
+    """Publish a month of some rows, with more columns than the catalog has."""
+    rows = len(next(iter(columns.values()))) if columns else 3
+    file = published.write("green", month, rows=rows, strays=0)
+    table = pq.read_table(file)
+    for name, values in columns.items():
+        table = table.append_column(name, values)
+    pq.write_table(table, file)
+
+
+def merge(command: Luigi, published: Published, *flags: str, start: str = MONTHS[0]) -> Run:
+    run = command.merge_range("green", start, "2024-04", f"--source-url={published.url}", *flags)
+    assert "Traceback" not in run.output, run.output
+    return run
+
+
+def column(database: Database, name: str) -> list[Any]:
+    query = f"SELECT to_char(pickup_datetime, 'YYYY-MM'), \"{name}\" FROM green_trips ORDER BY 1, 2"
+    return database.query(query)
+
+
+# the file
+
+TYPES: list[tuple[pa.Array, str]] = [
+    (pa.array([1, None], pa.int64()), "bigint"),
+    (pa.array([1, None], pa.int32()), "bigint"),
+    (pa.array([1.5, None]), "double precision"),
+    (pa.array(["1", None]), "text"),
+    (pa.array(["a", None], pa.large_string()), "text"),
+    (pa.array(["a", None]).dictionary_encode(), "text"),
+    (pa.array([True, None]), "boolean"),
+    (pa.array([datetime(2026, 6, 1), None]), "timestamp without time zone"),
+    (pa.array([date(2026, 6, 1), None]), "timestamp without time zone"),
+]
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"), TYPES, ids=lambda value: str(getattr(value, "type", value))
+)
+def test_a_new_column_gets_the_type_that_fits(folder: Folder, values: pa.Array, kind: str) -> None:
+    folder.write(**{"Request source": values})
+    for _ in range(2):
+        report = transform([folder.raw], folder.trips, folder.rejects, GREEN, 0)
+        assert report.new_columns == {"request_source": kind}
+        assert report.unknown_columns == []
+        written = pq.read_table(folder.trips)
+        assert written.schema.names[-1] == "request_source"
+        expected = values.cast(pa.timestamp("us")) if "timestamp" in kind else values
+        if pa.types.is_dictionary(expected.type):
+            expected = expected.dictionary_decode()
+        assert written["request_source"].to_pylist() == expected.to_pylist()
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        (["1", "-20", ""], "bigint"),
+        (["9007199254740993", ""], "bigint"),
+        (["1", "2.5", ""], "double precision"),
+        (["2026-06-01 10:00:00", ""], "timestamp without time zone"),
+        (["true", "false", ""], "boolean"),
+        (["1", "x", ""], "text"),
+    ],
+)
+def test_text_gets_the_narrowest_type_that_all_values_have(
+    folder: Folder, values: list[str], kind: str
+) -> None:
+    folder.write(passenger_count=[1] * len(values))
+    table = pq.read_table(folder.raw)
+    lines = [",".join([*table.schema.names, "new"])]
+    for row, value in zip(table.to_pylist(), values, strict=True):
+        lines.append(",".join([*map(str, row.values()), value]))
+    folder.raw.write_text("\n".join(lines) + "\n")
+    report = transform([folder.raw], folder.trips, folder.rejects, GREEN, 0)
+    assert report.new_columns == {"new": kind}
+    written = pq.read_table(folder.trips)["new"]
+    assert written.null_count == 1
+    if kind in ("text", "bigint"):
+        assert list(map(str, written.drop_null().to_pylist())) == values[:-1]
+
+
+@pytest.mark.parametrize(
+    "values", [pa.nulls(2), pa.array([[1], [2]]), pa.array([{"a": 1}, None])], ids=str
+)
+def test_what_has_no_values_or_no_type_is_left_out(folder: Folder, values: pa.Array) -> None:
+    folder.write(new=values)
+    report = transform([folder.raw], folder.trips, folder.rejects, GREEN, 0)
+    assert (report.new_columns, report.unknown_columns) == ({}, ["new"])
+
+
+@pytest.mark.parametrize(
+    ("published", "name"),
+    [
+        ("Request Source", "request_source"),
+        ("unique_row_id", "unique_row_id_"),
+        ("filename", "filename_"),
+        ('a"; DROP', "a_drop"),
+        ("%%", "column"),
+        ("x" * 90, "x" * 40),
+    ],
+)
+def test_a_new_column_has_a_name_that_a_table_can_have(
+    folder: Folder, published: str, name: str
+) -> None:
+    folder.write(**{published: [1, 2]})
+    report = transform([folder.raw], folder.trips, folder.rejects, GREEN, 0)
+    assert list(report.new_columns) == [name]
+
+
+def test_a_contract_leaves_out_or_fails(folder: Folder) -> None:
+    folder.write(new=[1, 2])
+    words = [folder.raw], folder.trips, folder.rejects, GREEN, 0
+    report = transform(*words, schema_contract="discard")
+    assert (report.new_columns, report.unknown_columns) == ({}, ["new"])
+    folder.trips.unlink()
+    with pytest.raises(TaxiError, match="it has columns that aren't known, new, and"):
+        transform(*words, schema_contract="freeze")
+    assert not folder.trips.exists()
+
+
+# the table
+
+
+@on_one_server
+def test_a_new_column_is_added_and_filled_from_then_on(
+    luigi_command: Luigi, database: Database, published: Published
+) -> None:
+    """A month before it, one with it, one after it; then an older one."""
+    publish(published, MONTHS[1], request_source=pa.array(["app", "hail"]))
+    publish(published, MONTHS[2])
+    for _ in range(2):
+        assert merge(luigi_command, published, start=MONTHS[1]).code == 0
+        nothing: list[Any] = [(MONTHS[2], None)] * 3
+        assert column(database, "request_source") == [
+            (MONTHS[1], "app"),
+            (MONTHS[1], "hail"),
+            *nothing,
+        ]
+    publish(published, MONTHS[0])
+    assert merge(luigi_command, published).code == 0
+    assert len(column(database, "request_source")) == 8
+    comment = database.value(
+        "SELECT col_description('green_trips'::regclass, attnum) FROM pg_attribute "
+        "WHERE attrelid = 'green_trips'::regclass AND attname = 'request_source'"
+    )
+    assert comment.startswith("Came with green_tripdata_2024-02.parquet")
+    assert database.ledger("new_columns") == [({"request_source": "text"},), ({},), ({},)]
+
+
+@on_one_server
+def test_a_column_that_changes_its_type_stays_and_gets_another_beside_it(
+    luigi_command: Luigi, database: Database, published: Published
+) -> None:
+    publish(published, MONTHS[0], new=pa.array([1, 2]), fee=pa.array([0.5, 1.0]))
+    publish(published, MONTHS[1], new=pa.array(["a"]), fee=pa.array([2]))
+    publish(published, MONTHS[2], new=pa.array([3]), fee=pa.array([None], pa.float64()))
+    assert merge(luigi_command, published).code == 0
+    january, february, march = MONTHS
+    assert column(database, "new") == [(january, 1), (january, 2), (february, None), (march, 3)]
+    assert [value for _, value in column(database, "new__text")] == [None, None, "a", None]
+    assert [value for _, value in column(database, "fee")] == [0.5, 1.0, 2.0, None]
+
+
+@on_one_server
+def test_a_new_column_changes_no_fingerprint(
+    luigi_command: Luigi, database: Database, published: Published
+) -> None:
+    publish(published, MONTHS[0])
+    assert merge(luigi_command, published).code == 20
+    before = database.query("SELECT unique_row_id FROM green_trips ORDER BY 1")
+    publish(published, MONTHS[0], new=pa.array([1, 2, 3]))
+    database.query("DELETE FROM table_updates")
+    assert merge(luigi_command, published).code == 20
+    assert database.query("SELECT unique_row_id FROM green_trips ORDER BY 1") == before
+
+
+@on_one_server
+def test_the_contract_of_the_settings_holds(
+    luigi_command: Luigi, database: Database, published: Published
+) -> None:
+    publish(published, MONTHS[0], new=pa.array([1, 2]))
+    run = merge(luigi_command, published, "--transform-schema-contract=freeze")
+    assert run.code == 30
+    assert "schema_contract = freeze lets none pass" in run.output
+    assert database.query("SELECT to_regclass('green_trips')") == [(None,)]
+    run = merge(luigi_command, published, "--transform-schema-contract=discard")
+    assert run.code == 20
+    assert "columns that aren't loaded: new" in run.output
+    assert database.ledger("unknown_columns", "new_columns") == [(["new"], {})]
+
+
+@on_one_server
+def test_strays_and_staged_months_take_new_columns_along(
+    luigi_command: Luigi, database: Database, published: Published
+) -> None:
+    """A month that was staged before another one brought a column, and a stray with a value."""
+    publish(published, MONTHS[0])
+    staged = ["TaxiStageLoad", "--month=2024-01", "--taxi-type=green"]
+    assert luigi_command(*staged, f"--source-url={published.url}").code == 0
+    publish(published, MONTHS[1], new=pa.array([1, 2, 3]))
+    file = published.folder / "green_tripdata_2024-02.parquet"
+    table = pq.read_table(file)
+    moved = pa.array([datetime(2024, 1, 15, 3), *table[1].to_pylist()[1:]], table.schema[1].type)
+    pq.write_table(table.set_column(1, table.schema[1], moved), file)
+    assert merge(luigi_command, published, start=MONTHS[1]).code == 20
+    assert [value for _, value in column(database, "new")] == [1, 2, 3]
+    assert merge(luigi_command, published).code == 20
+    found = column(database, "new")
+    assert [month for month, _ in found] == [MONTHS[0]] * 4 + [MONTHS[1]] * 2
+    assert found[0] == (MONTHS[0], 1)
+
+
+@on_one_server
+def test_a_reader_is_not_kept_waiting_by_a_new_column(
+    months: Any, database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Who waits for a slow reader does so without others behind it."""
+    from months import trip
+
+    months.load([trip()])
+    session = psycopg2.connect(database.url)
+    with session.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM green_trips")
+    adding = threading.Thread(
+        target=_evolve_in_this_process, args=(lambda: months.stage([trip()], new_columns={}),)
+    )
+    adding.start()
+    longest = 0.0
+    for _ in range(20):
+        began = time.monotonic()
+        assert database.value("SELECT count(*) FROM green_trips") == 1
+        longest = max(longest, time.monotonic() - began)
+        time.sleep(0.05)
+    assert "new" not in dict(_columns(database))
+    session.close()
+    adding.join(30)
+    assert "new" in dict(_columns(database))
+
+
+def _evolve_in_this_process(stage: Callable[[], None]) -> None:
+    warehouse._evolve("green 2024-01", GREEN, date(2024, 1, 1), {"new": "bigint"})
+    stage()
+
+
+def _columns(database: Database) -> list[tuple[Any, ...]]:
+    return database.query(
+        "SELECT attname, attnum FROM pg_attribute WHERE attrelid = 'green_trips'::regclass"
+    )

@@ -1,0 +1,103 @@
+"""What is odd in a month is counted, and what is beyond the limits is told or fails."""
+
+import json
+import logging
+from collections.abc import Callable
+from datetime import date, datetime
+
+import pytest
+from months import Months, trip, trips
+
+from luigi_tasks import quality, transform, warehouse
+from luigi_tasks.errors import TaxiError
+
+Set = Callable[[str, str, str], None]
+on_one_server = pytest.mark.parametrize("server", ["embedded"], indirect=True)
+JANUARY, FEBRUARY = date(2024, 1, 1), date(2024, 2, 1)
+
+
+def test_every_kind_has_a_way_to_tell() -> None:
+    assert {"stray", *transform.ODDITIES} == set(quality.KINDS)
+
+
+@on_one_server
+def test_the_ledger_has_what_was_counted(months: Months) -> None:
+    for _ in range(2):
+        months.load([*trips(2), trip("2024-03-05 01:02:03")], quality={"zero_distance": 7})
+        [(found,)] = months.database.ledger("quality")[-1:]
+        assert found == {"zero_distance": 7, "stray": 1}
+
+
+@on_one_server
+@pytest.mark.parametrize(
+    ("limit", "told"),
+    [
+        (("least_rows", "0.5"), "4 rows are less than 0.5 of the 10 of the month before"),
+        (("most", '{"stray": 0.2}'), "1 of 4 rows are more than 0.2 with pickup outside"),
+        (("most", '{"negative_total": 0}'), "3 of 4 rows are more than 0 with total below 0"),
+    ],
+)
+def test_a_month_beyond_a_limit_warns_or_fails_before_it_is_merged(
+    months: Months,
+    settings: Set,
+    caplog: pytest.LogCaptureFixture,
+    limit: tuple[str, str],
+    told: str,
+) -> None:
+    months.load(trips(10))
+    settings("quality", "least_rows", "0")
+    settings("quality", *limit)
+    settings("quality", "when_exceeded", "fail")
+    rows = [trip(f"2024-02-15 10:00:0{n}") for n in range(3)] + [trip("2024-04-05 01:02:03")]
+    months.stage(rows, FEBRUARY, quality={"negative_total": 3})
+    before = months.database.contents()
+    for _ in range(2):
+        with pytest.raises(TaxiError, match=rf"^green 2024-02: {told}.*; nothing was merged$"):
+            warehouse.merge("green", FEBRUARY)
+        assert months.database.contents() == before
+    settings("quality", "when_exceeded", "warn")
+    with caplog.at_level(logging.WARNING, "luigi-interface.quality"):
+        assert warehouse.merge("green", FEBRUARY).rows_inserted == 4
+    assert told in caplog.text
+
+
+@on_one_server
+def test_a_month_within_the_limits_is_not_told(
+    months: Months, settings: Set, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings("quality", "when_exceeded", "fail")
+    settings("quality", "most", json.dumps(dict.fromkeys(quality.KINDS, 0.5)))
+    months.load(trips(10))
+    months.load([trip(f"2024-02-15 10:00:0{n}") for n in range(5)], FEBRUARY)
+    settings("quality", "least_rows", "0")
+    months.load([trip("2024-03-15 10:00:00")], date(2024, 3, 1))
+    assert caplog.text == ""
+
+
+def test_what_is_odd_is_told_by_its_columns() -> None:
+    import pyarrow as pa
+
+    from luigi_tasks.catalog import FHV, GREEN
+
+    at = datetime(2024, 1, 15)
+    rows = [
+        trip(passenger_count=None, total_amount=-1.0),
+        trip(trip_distance=0.0, pickup_location_id=264),
+        trip(dropoff_datetime=at, dropoff_location_id=265, pickup_location_id=None),
+        trip(),
+    ]
+    batch = pa.RecordBatch.from_pylist(rows, transform.arrow_schema(GREEN))
+    counts: dict[str, int] = {}
+    for _ in range(2):
+        transform._count_oddities(batch, counts)
+    assert counts == {
+        "null_passenger_count": 2,
+        "negative_total": 2,
+        "zero_distance": 2,
+        "dropoff_before_pickup": 2,
+        "unknown_zone": 4,
+    }
+    nothing = pa.RecordBatch.from_pylist([], transform.arrow_schema(FHV))
+    counts = {}
+    transform._count_oddities(nothing, counts)
+    assert counts == {"dropoff_before_pickup": 0, "unknown_zone": 0}

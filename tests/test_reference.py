@@ -1,0 +1,153 @@
+"""Names beside codes: the zones, the lookups, and the views that show them."""
+
+from datetime import date
+from pathlib import Path
+
+import pytest
+from conftest import Database, Luigi
+from months import Months, trip
+
+from luigi_tasks.catalog import LOOKUPS, TAXI_TYPES, shared_columns
+from luigi_tasks.errors import TaxiError
+from luigi_tasks.reference import Zone, read_zones
+from luigi_tasks.warehouse import MergedTarget
+
+HEADER = '"LocationID","Borough","Zone","service_zone"\n'
+ZONES = HEADER + '1,"EWR","Newark Airport","EWR"\n75,"Manhattan","East Harlem South","Boro Zone"\n'
+JANUARY = date(2024, 1, 1)
+on_one_server = pytest.mark.parametrize("server", ["embedded"], indirect=True)
+
+
+@pytest.mark.parametrize(
+    ("edition", "last"),
+    [
+        ("taxi_zone_lookup.csv", Zone(265, "N/A", "Outside of NYC", "N/A")),
+        ("taxi_zone_lookup_until2021_crlf.csv", Zone(265, "Unknown", "NA", "N/A")),
+    ],
+)
+def test_every_zone_of_a_published_edition_is_read(
+    shared_data: Path, edition: str, last: Zone
+) -> None:
+    zones = read_zones(shared_data / "lookup" / edition)
+    assert [zone.location_id for zone in zones] == list(range(1, 266))
+    assert zones[0] == Zone(1, "EWR", "Newark Airport", "EWR")
+    assert zones[-1] == last
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("", "not enough values"),
+        (HEADER, "it has no rows"),
+        ("a,b\n1,2\n", "its columns are a, b, not LocationID, Borough"),
+        (HEADER + "1,a,b,c\n1,d,e,f\n", "it has zone 1 twice"),
+        (HEADER + "one,a,b,c\n", "invalid literal"),
+        (HEADER + "1,a,b\n", "not enough values"),
+        (HEADER + '1,"a,b,c', "unexpected end of data"),
+    ],
+)
+def test_what_is_no_lookup_is_told(tmp_path: Path, content: str, told: str) -> None:
+    file = tmp_path / "zones.csv"
+    file.write_text(content)
+    with pytest.raises(TaxiError, match=rf"^zones\.csv has no taxi zones: .*{told}"):
+        read_zones(file)
+
+
+def load_zones(command: Luigi, content: str) -> int:
+    file = command.folder / "zones.csv"
+    file.write_text(content)
+    run = command("TaxiZones", f"--source-zones-url=file://{file}")
+    assert "Traceback" not in run.output
+    return run.code
+
+
+def test_zones_are_loaded_once_and_healed(luigi_command: Luigi, database: Database) -> None:
+    query = "SELECT location_id, zone FROM taxi_zones ORDER BY 1"
+    expected = [(1, "Newark Airport"), (75, "East Harlem South")]
+    for lost in ("SELECT", "SELECT", "DELETE FROM taxi_zones", "DROP TABLE taxi_zones CASCADE"):
+        database.query(lost)
+        assert load_zones(luigi_command, ZONES) == 0
+        assert database.query(query) == expected
+    assert list((luigi_command.folder / "data").rglob("*zone*")) == []
+
+
+@on_one_server
+def test_a_broken_lookup_changes_nothing(luigi_command: Luigi, database: Database) -> None:
+    assert load_zones(luigi_command, ZONES) == 0
+    database.query("DELETE FROM table_updates")
+    assert load_zones(luigi_command, HEADER + "1,a,b\n") == 30
+    assert database.value("SELECT count(*) FROM taxi_zones") == 2
+
+
+@on_one_server
+def test_views_show_names_beside_codes(months: Months) -> None:
+    months.load([trip(vendor_id=2, payment_type=1, pickup_location_id=75, rate_code_id=98)])
+    months.database.query(
+        "INSERT INTO taxi_zones VALUES (75, 'Manhattan', 'East Harlem South', 'Boro Zone')"
+    )
+    shown = (
+        "vendor_name, payment_type_name, rate_code_name, pickup_borough, pickup_zone, dropoff_zone"
+    )
+    expected = [("Curb Mobility, LLC", "Credit card", None, "Manhattan", "East Harlem South", None)]
+    assert months.database.query(f"SELECT {shown} FROM green_trips_named") == expected
+    assert months.database.query(f"SELECT {shown} FROM trips") == expected
+
+
+def test_every_lookup_has_its_codes(months: Months) -> None:
+    for _ in range(2):
+        MergedTarget("green", JANUARY).touch()
+        for lookup in LOOKUPS:
+            rows = months.database.query(f"SELECT * FROM {lookup.table}")
+            assert dict(rows) == lookup.names
+
+
+def test_a_view_of_trips_has_what_two_types_have(months: Months) -> None:
+    MergedTarget("green", JANUARY).touch()
+    [row] = months.database.query(
+        "SELECT to_jsonb(t) FROM (VALUES (1)) AS one LEFT JOIN trips AS t ON TRUE"
+    )
+    found = months.database.query(
+        "SELECT attname FROM pg_attribute WHERE attrelid = 'trips'::regclass AND attnum > 0"
+    )
+    names = {name for (name,) in found}
+    assert names >= {column.name for column in shared_columns(TAXI_TYPES.values())}
+    assert names >= {"taxi_type", "vendor_name", "pickup_zone", "hvfhs_license_name"}
+    assert "driver_pay" not in names
+    assert row == (None,)
+
+
+@on_one_server
+def test_names_that_are_not_asked_for_are_not_looked_up(months: Months) -> None:
+    months.load([trip()])
+    for name in ("trips", *(f"{each}_trips_named" for each in TAXI_TYPES)):
+        plan = months.database.query(f"EXPLAIN SELECT count(*), min(pickup_datetime) FROM {name}")
+        assert not any("taxi_zones" in line or "vendors" in line for (line,) in plan)
+    plan = months.database.query("EXPLAIN SELECT pickup_zone FROM trips")
+    assert any("taxi_zones" in line for (line,) in plan)
+
+
+def test_a_warehouse_of_an_earlier_version_gets_what_is_new(months: Months) -> None:
+    MergedTarget("green", JANUARY).touch()
+    before = months.database.contents()["relations"]
+    for view in ("trips", *(f"{each}_trips_named" for each in TAXI_TYPES)):
+        months.database.query(f"DROP VIEW {view}")
+    months.database.query("ALTER TABLE green_trips DROP COLUMN pickup_latitude")
+    months.database.query("CREATE VIEW trips AS SELECT unique_row_id FROM green_trips")
+    months.database.query("ALTER TABLE load_history DROP COLUMN quality")
+    for _ in range(2):
+        assert months.load([trip(pickup_latitude=40.7)]).rows_staged == 1
+        assert months.database.value("SELECT pickup_latitude FROM green_trips") == 40.7
+    after = months.database.contents()["relations"]
+    assert set(map(str, before)) <= set(map(str, after))
+
+
+@on_one_server
+def test_a_view_that_somebody_built_on_is_left_alone(months: Months) -> None:
+    MergedTarget("green", JANUARY).touch()
+    months.database.query("CREATE VIEW mine AS SELECT unique_row_id FROM trips")
+    months.database.query("DROP VIEW green_trips_named CASCADE")
+    months.database.query("CREATE VIEW trips AS SELECT unique_row_id FROM green_trips")
+    months.database.query("CREATE VIEW mine AS SELECT unique_row_id FROM trips")
+    with pytest.raises(TaxiError, match="cannot drop view trips because other objects depend"):
+        months.load([trip()])
+    assert months.database.query("SELECT * FROM mine") == []
