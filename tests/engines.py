@@ -290,15 +290,26 @@ class Scripts:
 
 
 @pytest.fixture(name="script")
-def fixture_script(engine: Engine, task: str, tmp_path: Path) -> Scripts:
-    return Scripts(engine, task, tmp_path / "jobs")
+def fixture_script(engine: Engine, task: str, tmp_path: Path) -> Iterator[Scripts]:
+    yield Scripts(engine, task, tmp_path / "jobs")
+    collect_connections()
 
 
 @pytest.fixture(name="files", params=["mount", "copy"])
-def fixture_files(request: pytest.FixtureRequest, settings: Callable[[str, str, str], None]) -> str:
+def fixture_files(
+    request: pytest.FixtureRequest, settings: Callable[[str, str, str], None]
+) -> Iterator[str]:
     """How files get in and out: each test runs with either."""
     settings("runner", "files", request.param)
-    return str(request.param)
+    yield str(request.param)
+    collect_connections()
+
+
+def collect_connections() -> None:
+    """The client leaves a connection open now and then, when it copies files most of all."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
 
 
 @pytest.fixture(name="on_remote")
@@ -314,9 +325,7 @@ def fixture_on_remote(
         remote.client.remove_container(each["Id"], force=True, v=True)
     assert [each["Names"] for each in left] == []
     assert remote.volumes() == []
-    with warnings.catch_warnings():  # by TCP, the client leaves a connection open now and then
-        warnings.simplefilter("ignore", ResourceWarning)
-        gc.collect()
+    collect_connections()
 
 
 # --- images and registries ----------------------------------------------------------------------
