@@ -5,9 +5,10 @@ included; see there for what each key means. A value that isn't as it must be is
 ``check``, which every task calls before anything runs.
 """
 
+import configparser
+import difflib
 import re
 from collections.abc import Iterable, Mapping
-from configparser import RawConfigParser
 from dataclasses import replace
 from datetime import date
 from functools import lru_cache
@@ -78,14 +79,16 @@ class _Templated:
         return self._render(key, names, [])
 
     def _render(self, key: str, names: dict[str, Any], within: list[str]) -> str:
-        where = f"[{type(self).__name__}] {key}"
+        section = type(self).__name__
+        where = f"[{section}] {key}"
         if key in within:
             raise TaxiError(f"{where}: is made of itself, by {' -> '.join([*within, key])}")
-        text = str(getattr(self, key))
-        siblings = {name for name, _ in type(self).get_params()} - {key}  # type: ignore[attr-defined]
+        settings = {name for name, _ in type(self).get_params()}  # type: ignore[attr-defined]
+        siblings = (settings | _keys(section)) - {key}
         values = dict(names)
         try:
-            template, used = _compiled(text)
+            text = getattr(self, key) if key in settings else get_config().get(section, key)
+            template, used = _compiled(str(text))
             for name in sorted(used - values.keys()):
                 if name not in siblings:
                     known = ", ".join(sorted({*names, *siblings}))
@@ -96,6 +99,15 @@ class _Templated:
             raise TaxiError(f"{where}: {error.message}") from None
         except (TypeError, ValueError, ArithmeticError) as error:  # of an expression in it
             raise TaxiError(f"{where}: {error}") from None
+        except configparser.Error as error:  # such as a variable of the environment that isn't set
+            raise TaxiError(f"{where}: {' '.join(str(error).split())}") from None
+
+
+def _keys(section: str) -> set[str]:
+    """What a section of ``luigi.cfg`` has."""
+    settings = get_config()
+    found = settings.options(section) if settings.has_section(section) else []
+    return {key.replace("-", "_") for key in found} - set(settings.defaults())
 
 
 @lru_cache
@@ -117,7 +129,16 @@ def _boolean(description: str) -> luigi.BoolParameter:
     )
 
 
+class _NamedSources:
+    """The keys of ``[source]`` that name a source; Luigi would warn of them."""
+
+    def __contains__(self, key: str) -> bool:
+        return "://" in get_config().get("source", key, "", raw=True)
+
+
 class source(_Templated, luigi.Config):
+    ignore_unconsumed = _NamedSources()
+
     url = luigi.Parameter(
         description="where a month's file is published; http, https or file; several, a line each"
     )
@@ -240,15 +261,16 @@ def _table_name(key: str, rendered: str) -> tuple[str, str]:
     return parts[0], parts[1]
 
 
-def check(taxi_type: str, month: date) -> None:
-    """Refuse settings that can't work, before anything runs.
+def check(taxi_type: str = "yellow", month: date = date(2024, 1, 1)) -> None:
+    """Refuse settings that can't work, before anything runs; by default, those of any month.
 
     :raises TaxiError: names the section, the key, what it got and what is allowed.
     """
     for section in (source, storage, warehouse, trips, transform, quality, runner, cleanup):
         try:
+            _check_keys(section)
             section()
-        except (ValueError, ParameterException) as error:
+        except (ValueError, ParameterException, configparser.Error) as error:
             key = re.search(r"value of '(\w+)'", str(error))
             where = f"[{section.__name__}] {key[1]}:" if key else f"[{section.__name__}]"
             raise TaxiError(f"{where} {error.__cause__ or error}") from None
@@ -275,6 +297,17 @@ def check(taxi_type: str, month: date) -> None:
     _check_quality(quality())
     _check_runner(runner())
     _check_tables(taxi_type, month)
+
+
+def _check_keys(section: type[luigi.Config]) -> None:
+    """Refuse a key that is no setting, but for the name of a source."""
+    settings = [key for key, _ in section.get_params()]
+    ignored = getattr(section, "ignore_unconsumed", ())
+    for key in sorted(_keys(section.__name__)):
+        if key not in settings and key not in ignored:
+            close = difflib.get_close_matches(key, settings, 1)
+            meant = f"did you mean {close[0]}?" if close else f"there are {', '.join(settings)}"
+            raise TaxiError(f"[{section.__name__}] {key}: is no setting; {meant}")
 
 
 def _check_quality(settings: quality) -> None:
@@ -337,7 +370,7 @@ def _check_tables(taxi_type: str, month: date) -> None:
 
 def _use_packaged_defaults() -> None:
     """Fill in whatever the user's configuration leaves open from the package's ``luigi.cfg``."""
-    packaged = RawConfigParser()
+    packaged = configparser.RawConfigParser()
     packaged.optionxform = str  # type: ignore[assignment, method-assign]
     packaged.read_string((files("luigi_tasks") / "luigi.cfg").read_text(encoding="utf-8"))
     settings = get_config()

@@ -58,10 +58,14 @@ class Rows:
 
 
 class Published(Protocol):
-    """An open file: the names of its columns, those of JSON as far as they are known; and, where
-    that is known, their types, and how many rows there are."""
+    """An open file: the names of its columns; and, where that is known, their types, and how many
+    rows there are.
+
+    ``may_have_more`` tells whether rows may have names that ``names`` hasn't, as in JSON.
+    """
 
     names: list[str]
+    may_have_more: bool
     schema: pa.Schema | None
     total: int | None
 
@@ -126,6 +130,8 @@ def batches(file: pq.ParquetFile, rows: int) -> Iterator[pa.RecordBatch]:
 
 
 class _Parquet:
+    may_have_more = False
+
     def __init__(self, file: pq.ParquetFile) -> None:
         self._file = file
         self.schema: pa.Schema | None = file.schema_arrow
@@ -191,6 +197,7 @@ class _Csv:
     Bytes that are no UTF-8 become U+FFFD, which no column takes.
     """
 
+    may_have_more = False
     schema: pa.Schema | None = None
     total: int | None = None
 
@@ -335,6 +342,7 @@ def _named(names: list[str]) -> list[str]:
 class _Json:
     """Objects, in an array or one after the other; a name that an object lacks has no value."""
 
+    may_have_more = True
     schema: pa.Schema | None = None
     total: int | None = None
 

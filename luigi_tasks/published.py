@@ -1,17 +1,16 @@
 """Whether a month is published at ``[source] url``."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 
 import luigi
 from dateutil.relativedelta import relativedelta
 
-from luigi_tasks import config, source
+from luigi_tasks import config, source, warehouse
 from luigi_tasks.catalog import TAXI_TYPES
 from luigi_tasks.errors import TaxiError
-from luigi_tasks.warehouse import MergedEdition
 
 logger = logging.getLogger("luigi-interface.published")
 
@@ -50,11 +49,12 @@ class PublishedTarget(luigi.Target):
         return False
 
 
-def changed(taxi_type: str, merged: Mapping[date, MergedEdition]) -> set[date]:
-    """Those of the merged months whose file has been replaced at the source, or may have been.
+def changed(taxi_type: str, months: Sequence[date]) -> set[date]:
+    """Those of the months that are merged, and whose file has been replaced since, or may have.
 
-    A few are asked for at a time; one that is gone from there stays as it is.
+    A few are asked for at a time; one that is gone from the source stays as it is.
     """
+    merged = warehouse.merged_editions(taxi_type, months)
     settings = config.source()
 
     def is_changed(month: date) -> bool:
@@ -65,10 +65,9 @@ def changed(taxi_type: str, merged: Mapping[date, MergedEdition]) -> set[date]:
         logger.warning("%s %s is no longer published", taxi_type, f"{month:%Y-%m}")
         return False
 
-    months = sorted(merged)
     with ThreadPoolExecutor(REQUESTS_AT_ONCE) as threads:
-        answers = dict(zip(months, threads.map(is_changed, months), strict=True))
-    return {month for month, is_new in answers.items() if is_new}
+        answers = threads.map(is_changed, merged)
+        return {month for month, is_new in zip(merged, answers, strict=True) if is_new}
 
 
 #: Files that were seen: a task is asked more than once, and what is published stays.

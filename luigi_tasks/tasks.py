@@ -1,13 +1,12 @@
 """The chain, from a published file to merged trips. Read it downward."""
 
-import functools
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import date, datetime, timezone
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import luigi
 from luigi.util import requires
@@ -24,32 +23,14 @@ from luigi_tasks.warehouse import Load
 
 logger = logging.getLogger("luigi-interface.tasks")
 
-_Run = TypeVar("_Run", bound=Callable[..., None])
-
 logging.getLogger("luigi-interface").addFilter(OneLine())
 
 
-def in_turn(run: _Run) -> _Run:
-    """Run a task while no other run is at work on its month, unless that one has done it."""
-
-    @functools.wraps(run)
-    def run_in_turn(task: Any) -> None:
-        with warehouse.turn(task.taxi_type, task.month):
-            if not task.complete():
-                run(task)
-
-    return run_in_turn  # type: ignore[return-value]
-
-
-class MonthTask:
-    """What the tasks of a month share. Their settings are checked before anything runs."""
-
-    month = MonthParameter(description="month in the published file's name, such as 2024-01")
-    taxi_type = TaxiTypeParameter(default="yellow", description="TLC service")
+class CheckedTask:
+    """What all tasks share: settings are checked before anything runs, and a failure is told."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        TAXI_TYPES[self.taxi_type].check_month(self.month)
         self.check()
 
     def check(self) -> None:
@@ -57,6 +38,23 @@ class MonthTask:
 
         :raises TaxiError: names the section, the key, what it got and what is allowed.
         """
+        config.check()
+
+    def on_failure(self, exception: BaseException) -> str:
+        """What Luigi shows of a failure: a mistake's one line, a bug's traceback."""
+        if isinstance(exception, TaxiError):
+            return str(exception)
+        return str(super().on_failure(exception))  # type: ignore[misc]
+
+
+class MonthTask(CheckedTask):
+    """What the tasks of a month share."""
+
+    month = MonthParameter(description="month in the published file's name, such as 2024-01")
+    taxi_type = TaxiTypeParameter(default="yellow", description="TLC service")
+
+    def check(self) -> None:
+        TAXI_TYPES[self.taxi_type].check_month(self.month)
         config.check(self.taxi_type, self.month)
         script.configured()
 
@@ -72,15 +70,23 @@ class MonthTask:
     def merged(self) -> warehouse.MergedTarget:
         return warehouse.MergedTarget(self.taxi_type, self.month)
 
-    def on_failure(self, exception: BaseException) -> str:
-        """What Luigi shows of a failure: a mistake's one line, a bug's traceback."""
-        if isinstance(exception, TaxiError):
-            return str(exception)
-        return str(super().on_failure(exception))  # type: ignore[misc]
+
+class Step(MonthTask):
+    """A task that works on a month while no other run does."""
+
+    def run(self) -> None:
+        """Wait for the month's turn, and do the work unless another run has done it meanwhile."""
+        with warehouse.turn(self.taxi_type, self.month):
+            if not self.complete():  # type: ignore[attr-defined]
+                self.work()
+
+    def work(self) -> None:
+        """Make the output, whether it is there or not."""
+        raise NotImplementedError
 
 
-class FileTask(MonthTask):
-    """A task that makes files. They go when the month is merged, and the merge stands for them."""
+class FileStep(Step):
+    """A step that makes files. They go when the month is merged, and the merge stands for them."""
 
     def complete(self) -> bool:
         if super().complete():  # type: ignore[misc]
@@ -127,14 +133,13 @@ class TaxiPublished(MonthTask, luigi.ExternalTask):
 
 
 @requires(TaxiPublished)
-class TaxiDownload(FileTask, luigi.Task):
+class TaxiDownload(FileStep, luigi.Task):
     """Fetch a month's file, with a record of its edition."""
 
     def output(self) -> RawTarget:
         return RawTarget(str(self.files.raw))
 
-    @in_turn
-    def run(self) -> None:
+    def work(self) -> None:
         settings = config.source()
         with Progress(self, f"fetching {self.label}", "B") as progress:
             edition = source.fetch(
@@ -149,14 +154,13 @@ class TaxiDownload(FileTask, luigi.Task):
 
 
 @requires(TaxiDownload)
-class TaxiTransform(FileTask, luigi.Task):
+class TaxiTransform(FileStep, luigi.Task):
     """Bring a file of whatever era to the catalog's columns and types."""
 
     def output(self) -> TripsTarget:
         return TripsTarget(self.files)
 
-    @in_turn
-    def run(self) -> None:
+    def work(self) -> None:
         files, began = self.files, time.monotonic()
         started_at = datetime.now(timezone.utc).isoformat()
         edition = source.read_edition(files.raw)
@@ -200,7 +204,7 @@ class TaxiTransform(FileTask, luigi.Task):
 
 
 @requires(TaxiTransform)
-class TaxiStageLoad(MonthTask, luigi.Task):
+class TaxiStageLoad(Step, luigi.Task):
     """Copy a month's trips into its staging table."""
 
     def output(self) -> warehouse.StagedTarget:
@@ -211,8 +215,7 @@ class TaxiStageLoad(MonthTask, luigi.Task):
         load = self.output().load()
         return _is_of_today(load) or self.merged.exists()
 
-    @in_turn
-    def run(self) -> None:
+    def work(self) -> None:
         load = self.files.read_load()
         if load is None:
             raise TaxiError(f"{self.files.trips} is gone; run again")
@@ -224,14 +227,13 @@ class TaxiStageLoad(MonthTask, luigi.Task):
 
 
 @requires(TaxiStageLoad)
-class TaxiMerge(MonthTask, luigi.Task):
+class TaxiMerge(Step, luigi.Task):
     """Merge a staged month into the trips table, each trip once, and clean up after it."""
 
     def output(self) -> warehouse.MergedTarget:
         return self.merged
 
-    @in_turn
-    def run(self) -> None:
+    def work(self) -> None:
         merged = warehouse.merge(self.taxi_type, self.month)
         told = (
             f"inserted {merged.rows_inserted} rows, {merged.rows_present} were there, "
@@ -255,51 +257,46 @@ class TaxiMerge(MonthTask, luigi.Task):
         return [month for month in months if month in merged]
 
 
-class TaxiRefresh(MonthTask, luigi.Task):
+class TaxiRefresh(Step, luigi.Task):
     """Load a merged month anew if its file was replaced at the source.
 
     Until the new edition is merged, the old one stays; that is one transaction.
     """
 
     def complete(self) -> bool:
-        return bool(self.bulk_complete([self.month], self.taxi_type))
+        return not published.changed(self.taxi_type, [self.month])
 
-    @in_turn
-    def run(self) -> None:
+    def work(self) -> None:
         merged = warehouse.merged_editions(self.taxi_type, [self.month])[self.month]
-        self._run(TaxiDownload)
+        self._do(TaxiDownload)
         edition = source.read_edition(self.files.raw)
         if edition and edition.sha256 == merged.sha256:
-            warehouse.note_edition(self.taxi_type, self.month, edition)
+            warehouse.note_edition(self.label, merged.load_id, edition)
             logger.info("%s: published again, with the same bytes", self.label)
             if config.cleanup().enabled:
                 self.files.remove()
             return
         for step in (TaxiTransform, TaxiStageLoad, TaxiMerge):
-            self._run(step)
+            self._do(step)
 
-    def _run(self, step: type[MonthTask]) -> None:
-        """Do the work of a step, which counts as complete as long as the month is merged."""
+    def _do(self, step: type[Step]) -> None:
+        """Do a step's work, though it counts as complete as long as the month is merged."""
         task: Any = self.clone(step)
         task.set_status_message = self.set_status_message
         task.set_progress_percentage = self.set_progress_percentage
-        task.run.__wrapped__(task)
+        task.work()
 
     @classmethod
-    def bulk_complete(
-        cls, parameter_tuples: Iterable[date], taxi_type: str | None = None
-    ) -> list[date]:
+    def bulk_complete(cls, parameter_tuples: Iterable[date]) -> list[date]:
         """Those of the months that have today's edition, or aren't merged."""
         months = list(parameter_tuples)
         if not months:
             return []
-        taxi_type = taxi_type or cls(months[0]).taxi_type
-        merged = warehouse.merged_editions(taxi_type, months)
-        changed = published.changed(taxi_type, merged)
+        changed = published.changed(cls(months[0]).taxi_type, months)
         return [month for month in months if month not in changed]
 
 
-class TaxiZones(luigi.Task):
+class TaxiZones(CheckedTask, luigi.Task):
     """Load the names of the taxi zones, which the views show beside their numbers."""
 
     resources = {"warehouse": 1}
@@ -318,19 +315,19 @@ class TaxiZones(luigi.Task):
             storage.remove_zones_file()
 
 
-class TaxiReset(MonthTask, luigi.Task):
+class TaxiReset(Step, luigi.Task):
     """Take a month out of the warehouse, so that the next run loads it again."""
 
     resources = {"warehouse": 1}
 
     def check(self) -> None:
+        TAXI_TYPES[self.taxi_type].check_month(self.month)
         config.check(self.taxi_type, self.month)  # a script doesn't matter here
 
     def complete(self) -> bool:
         return not warehouse.holds_month(self.taxi_type, self.month)
 
-    @in_turn
-    def run(self) -> None:
+    def work(self) -> None:
         removed = warehouse.reset(self.taxi_type, self.month)
         logger.info("%s: removed %d rows", self.label, removed)
         if config.cleanup().enabled:

@@ -14,7 +14,7 @@ import math
 import re
 import struct
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -161,21 +161,20 @@ def _look(
     """How many rows files have together, if that can be known before they are read, and which new
     columns are to be written."""
     total: int | None = 0
-    new: dict[str, Column] = {}
+    fitting: dict[str, list[str] | None] = {}
     for raw in raws:
         with _opened(raw) as source:
             total = None if total is None or source.total is None else total + source.total
-            unknown = taxi_type.match(source.names).unknown
+            unknown = {} if schema_contract == "discard" else _unknown_columns(source, taxi_type)
             if unknown and schema_contract == "freeze":
                 raise TaxiError(
                     f"it has columns that aren't known, {', '.join(unknown)}, and "
                     "[transform] schema_contract = freeze lets none pass"
                 )
-            if unknown and schema_contract == "evolve":
-                types = _fitting_types(source, unknown)
-                found = {name: kind for name, kind in types.items() if kind}
-                new = {c.name: c for c in _new_columns(taxi_type, found)} | new
-    return total, tuple(new.values())
+            for name, types in unknown.items():
+                fitting[name] = _common(fitting.get(name), types)
+    found = {name: types[0] for name, types in fitting.items() if types}
+    return total, tuple(_new_columns(taxi_type, found))
 
 
 def _new_columns(taxi_type: TaxiType, types: Mapping[str, str]) -> Iterator[Column]:
@@ -190,24 +189,45 @@ def _new_columns(taxi_type: TaxiType, types: Mapping[str, str]) -> Iterator[Colu
         yield Column(name, 0, kind, f"Published as {published}", (published,))
 
 
-def _fitting_types(source: forms.Published, names: Sequence[str]) -> dict[str, str | None]:
-    """The narrowest type that all values of a column have; None for one that has no values, or has
-    lists and the like."""
-    if source.schema is not None:  # it says the types itself
-        given = {name: source.schema.field(name).type for name in names}
-        samples: Iterable[dict[str, pa.Array]] = [{n: _sample(kind) for n, kind in given.items()}]
-        has_values = {name: not pa.types.is_null(kind) for name, kind in given.items()}
-    else:
-        batches = (rows.batch for rows in source.rows())
-        samples = (dict(zip(b.schema.names, b.columns, strict=True)) for b in batches)
-        has_values = dict.fromkeys(names, False)
-    fitting = {name: list(NEW_TYPES) for name in names}
-    for sample in samples:
-        for name in set(names) & sample.keys():
-            array = sample[name]
-            has_values[name] |= array.null_count < len(array)
-            fitting[name] = [kind for kind in fitting[name] if _fits(array, kind)]
-    return {n: next(iter(fitting[n]), None) if has_values[n] else None for n in names}
+def _unknown_columns(source: forms.Published, taxi_type: TaxiType) -> dict[str, list[str] | None]:
+    """The columns of a file that the catalog doesn't know, with the types that all values of each
+    have, the narrowest first; None for one that has no values.
+
+    Only parquet says its types; anything else with such columns is read once for them. JSON is in
+    any case, for a name may come as late as its last object.
+    """
+    names = dict.fromkeys(source.names)
+    unknown = taxi_type.match(names).unknown
+    fitting: dict[str, list[str] | None] = dict.fromkeys(unknown)
+    if source.schema is not None:
+        for name in unknown:
+            kind = source.schema.field(name).type
+            if not pa.types.is_null(kind):
+                fitting[name] = _fitting_types(_sample(kind))
+    elif unknown or source.may_have_more:
+        for rows in source.rows():
+            batch = rows.batch
+            if not names.keys() >= set(batch.schema.names):
+                names |= dict.fromkeys(batch.schema.names)
+                unknown = taxi_type.match(names).unknown
+                fitting = dict.fromkeys(unknown) | fitting
+            for name in set(unknown) & set(batch.schema.names):
+                array = batch.column(name)
+                if array.null_count < len(array):
+                    fitting[name] = _common(fitting[name], _fitting_types(array))
+    return fitting
+
+
+def _common(types: list[str] | None, others: list[str] | None) -> list[str] | None:
+    """The types that are among both, where both are known."""
+    if types is None or others is None:
+        return others if types is None else types
+    return [kind for kind in types if kind in others]
+
+
+def _fitting_types(array: pa.Array) -> list[str]:
+    """The types that all values have; none for lists and the like."""
+    return [kind for kind in NEW_TYPES if _fits(array, kind)]
 
 
 def _sample(kind: pa.DataType) -> pa.Array:

@@ -106,8 +106,9 @@ class Load:
 
 @dataclass(frozen=True)
 class MergedEdition:
-    """The edition that a month was last loaded from."""
+    """The edition that a month was last loaded from, by line ``load_id`` of the ledger."""
 
+    load_id: int
     etag: str | None
     last_modified: datetime | None
     bytes: int
@@ -255,18 +256,10 @@ def merged_editions(taxi_type: str, months: Sequence[date]) -> dict[date, Merged
     return {month: MergedEdition(*facts) for month, *facts in rows}
 
 
-def note_edition(taxi_type: str, month: date, edition: Edition) -> None:
-    """Note that a merged month's bytes were published again, as another edition."""
-    with _transaction(f"TaxiRefresh {taxi_type} {month:%Y-%m}") as cursor:
-        _execute(
-            cursor,
-            "note_edition.sql",
-            taxi_type=taxi_type,
-            month=month,
-            trips=config.trips_table(taxi_type),
-            etag=edition.etag,
-            last_modified=edition.last_modified,
-        )
+def note_edition(label: str, load_id: int, edition: Edition) -> None:
+    """Note in the ledger that a load's bytes were published again, as another edition."""
+    with _transaction(f"TaxiRefresh {label}") as cursor:
+        _execute(cursor, "note_edition.sql", load_id=load_id, edition=edition)
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 -- The editions of merged months, by their last loads.
 SELECT DISTINCT ON (last_load.month)
     last_load.month,
+    last_load.load_id,
     last_load.etag,
     last_load.last_modified,
     last_load.bytes,

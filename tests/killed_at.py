@@ -184,6 +184,11 @@ def middle_of_merge() -> None:
 
 
 @point
+def middle_of_refresh() -> None:
+    after(warehouse, "_execute", lambda _, file, **__: file == "remove_replaced.sql")
+
+
+@point
 def merge_before_its_commit() -> None:
     after(warehouse, "_set_marker", lambda _, marker, __: marker.startswith("TaxiMerge"))
 

@@ -192,6 +192,31 @@ def test_a_template_may_use_another_of_its_section(settings: Set) -> None:
     assert config.staging_table("green", JANUARY) == ("taxi", "green_in_2024_01")
 
 
+def test_a_source_may_have_a_name(settings: Set) -> None:
+    settings("source", "archive", "file:///old/{{ taxi_type }}_{{ month }}.csv.gz")
+    settings("source", "all_of_green", "file:///{{ taxi_type }}.zip")
+    settings("source", "url", "file:///new\n{{ archive }}\n{{ all_of_green }}")
+    for _ in range(2):
+        assert config.source().urls("green", JANUARY) == [
+            "file:///new",
+            "file:///old/green_2024-01.csv.gz",
+            "file:///green.zip",
+        ]
+        config.check("green", JANUARY)
+    with CmdlineParser.global_instance(["TaxiMerge", "--source-url", "{{ archive }}"]):
+        assert config.source().urls("green", JANUARY) == ["file:///old/green_2024-01.csv.gz"]
+
+
+def test_a_mistake_in_a_named_source_is_named(settings: Set) -> None:
+    settings("source", "url", "{{ archive }}")
+    settings("source", "archive", "file:///{{ year }}")
+    assert refusal().startswith("[source] archive: 'year' is not known here")
+    settings("source", "archive", "https://${TAXI_NOWHERE}/{{ month }}")
+    assert "TAXI_NOWHERE" in refusal()
+    settings("source", "archive", "https://{{ url }}")
+    assert refusal() == "[source] url: is made of itself, by url -> archive -> url"
+
+
 def test_a_flag_is_a_template_too() -> None:
     with CmdlineParser.global_instance(["TaxiMerge", "--source-url", "file:///{{ month }}"]):
         url = config.source().render("url", taxi_type="green", month=JANUARY)
@@ -357,6 +382,23 @@ def test_a_wrong_value_is_refused_with_what_is_allowed(
         told = refusal()
         assert told.startswith(f"[{section}]")
         assert allowed in told
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "told"),
+    [
+        ("source", "timout", "[source] timout: is no setting; did you mean timeout?"),
+        ("source", "archive", "[source] archive: is no setting; there are url, zones_url, "),
+        ("runner", "memroy", "[runner] memroy: is no setting; did you mean memory?"),
+        ("cleanup", "x", "[cleanup] x: is no setting; there are enabled"),
+    ],
+)
+def test_a_key_that_is_no_setting_is_refused(
+    settings: Set, section: str, key: str, told: str
+) -> None:
+    settings(section, key, "60")
+    for _ in range(2):
+        assert refusal().startswith(told)
 
 
 @pytest.mark.parametrize("key", ["timeout", "retries", "max_reject_ratio", "enabled"])

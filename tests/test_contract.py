@@ -1,5 +1,6 @@
 """Columns that the catalog doesn't know: kept, left out or not let pass."""
 
+import json
 import threading
 import time
 from collections.abc import Callable
@@ -14,7 +15,7 @@ import pytest
 from conftest import Database, Luigi, Published, Run
 from test_transform import Folder
 
-from luigi_tasks import warehouse
+from luigi_tasks import forms, warehouse
 from luigi_tasks.catalog import GREEN
 from luigi_tasks.errors import TaxiError
 from luigi_tasks.transform import transform
@@ -107,6 +108,60 @@ def test_text_gets_the_narrowest_type_that_all_values_have(
     assert written.null_count == 1
     if kind in ("text", "bigint"):
         assert list(map(str, written.drop_null().to_pylist())) == values[:-1]
+
+
+def write_objects(folder: Folder, *more: dict[str, Any]) -> None:
+    """JSON, an object a line, with the catalog's names and more."""
+    folder.write(passenger_count=[1] * len(more))
+    trips = pq.read_table(folder.raw).to_pylist()
+    with folder.raw.open("w") as file:
+        for trip, names in zip(trips, more, strict=True):
+            file.write(json.dumps(trip | names, default=str) + "\n")
+
+
+def test_a_name_may_come_as_late_as_the_last_object(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(forms, "BATCH_ROWS", 8)  # two objects at a time
+    write_objects(folder, {}, {}, {"a": 1}, {}, {"a": 2.5}, {"a": None, "b": "x"})
+    words = [folder.raw], folder.trips, folder.rejects, GREEN, 0
+    for _ in range(2):
+        report = transform(*words)
+        assert report.new_columns == {"a": "double precision", "b": "text"}
+        written = pq.read_table(folder.trips)
+        assert written["a"].to_pylist() == [None, None, 1.0, None, 2.5, None]
+        assert written["b"].to_pylist() == [None] * 5 + ["x"]
+    assert transform(*words, schema_contract="discard").unknown_columns == ["a", "b"]
+    folder.trips.unlink()
+    with pytest.raises(TaxiError, match="columns that aren't known, a, b, and"):
+        transform(*words, schema_contract="freeze")
+    assert not folder.trips.exists()
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "read"),
+    [
+        ([pa.array([1]), pa.array([2.5])], "double precision", [1.0, 2.5]),
+        ([pa.array([1.5]), pa.array(["x"])], "text", ["1.5", "x"]),
+        ([pa.nulls(1), pa.array([7])], "bigint", [None, 7]),
+        ([pa.array([7]), pa.array([[7]])], None, None),
+    ],
+    ids=["numbers", "number and text", "nothing and number", "number and list"],
+)
+def test_a_column_of_several_files_gets_the_type_that_fits_all(
+    folder: Folder, values: list[pa.Array], kind: str | None, read: list[Any] | None
+) -> None:
+    raws = []
+    for number, array in enumerate(values):
+        folder.write(new=array)
+        raws.append(folder.raw.rename(folder.raw.with_name(f"part_{number}.parquet")))
+    for files in (raws, raws[::-1]):
+        report = transform(files, folder.trips, folder.rejects, GREEN, 0)
+        assert report.new_columns == ({"new": kind} if kind else {})
+        written = pq.read_table(folder.trips)
+        if read is not None:
+            expected = read if files is raws else read[::-1]
+            assert written["new"].to_pylist() == expected
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,14 @@
 """A run that is killed, wherever it is, leaves nothing that the next one can't mend."""
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from signal import SIGKILL
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from conftest import (
     Database,
@@ -72,9 +75,9 @@ def database(server: Server, begun: None) -> Iterator[Database]:
         yield database
 
 
-def run_killed_at(point: str, command: Luigi) -> Run:
-    """The main job, in a process that is killed, or has something killed, at a point."""
-    flags = command.range_flags("green", "2024-01", "2024-04")
+def run_killed_at(point: str, command: Luigi, of: str = "TaxiMerge") -> Run:
+    """A range, in a process that is killed, or has something killed, at a point."""
+    flags = [*command.range_flags("green", "2024-01", "2024-04"), f"--of={of}"]
     killed = subprocess.run(
         [sys.executable, KILLED_AT, point, *command.command("RangeMonthly", *flags)[1:]],
         cwd=command.folder,
@@ -156,6 +159,73 @@ def test_killing_a_run_again_and_again_loses_nothing(
         killed = run_killed_at(point, command)
         assert killed.code == -SIGKILL, killed.output
     assert_next_run_completes(command, database, undisturbed)
+
+
+@pytest.fixture(scope="module")
+def corrected(
+    three_months: Published, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Published, list[int]]:
+    """The three months after a correction of the second one: a third of its rows is gone, and some
+    are new. How many are gone, kept and new."""
+    published = Published(tmp_path_factory.mktemp("corrected"))
+    shutil.copytree(three_months.folder, published.folder, dirs_exist_ok=True)
+    file = published.folder / "green_tripdata_2024-02.parquet"
+    before = pq.read_table(file)
+    new = pq.read_table(published.write("green", "2024-02", rows=40, seed=9, strays=0))
+    after = pa.concat_tables([before.slice(before.num_rows // 3), new])
+    pq.write_table(after, file)
+    old, now = ({*map(str, table.to_pylist())} for table in (before, after))  # duplicates are one
+    return published, [len(old - now), len(old & now), len(now - old)]
+
+
+@on_one_server
+@pytest.mark.parametrize(
+    "point",
+    [
+        "half_a_download",
+        "download_with_its_name",
+        "transform_kept",
+        "middle_of_copy",
+        "staging_committed",
+        "raw_file_removed",
+        "middle_of_refresh",
+        "merge_before_its_commit",
+        "merge_committed",
+        "middle_of_clean_up",
+    ],
+)
+def test_the_next_refresh_completes_one_that_was_killed_at(
+    command_merged: Luigi,
+    merged: Database,
+    undisturbed: Undisturbed,
+    corrected: tuple[Published, list[int]],
+    point: str,
+) -> None:
+    """Until the new edition is merged, the old one is there as it was."""
+    published, counts = corrected
+    command_merged.settings["--source-url"] = published.url
+    killed = run_killed_at(point, command_merged, of="TaxiRefresh")
+    assert killed.code == -SIGKILL, killed.output
+    if point not in ("merge_committed", "middle_of_clean_up"):
+        assert merged.query("SELECT unique_row_id FROM green_trips ORDER BY 1") == (
+            undisturbed.database.query("SELECT unique_row_id FROM green_trips ORDER BY 1")
+        )
+    contents = []
+    for _ in range(2):
+        words = [*command_merged.range_flags("green", "2024-01", "2024-04"), "--of=TaxiRefresh"]
+        run = command_merged("RangeMonthly", *words)
+        assert run.code == 0, run.output
+        assert "Traceback" not in run.output, run.output
+        contents.append(merged.contents())
+        [last] = merged.query(
+            "SELECT rows_removed, rows_present, rows_inserted FROM load_history "
+            "ORDER BY load_id DESC LIMIT 1"
+        )
+        assert list(last) == counts
+        assert files_in_work(command_merged.folder / "data") == []
+    assert contents[0] == contents[1]
+    assert contents[0]["relations"] == undisturbed.contents["relations"]
+    assert len(contents[0]["ledger"]) == len(undisturbed.contents["ledger"]) + 1
 
 
 @on_one_server

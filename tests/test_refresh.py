@@ -56,14 +56,14 @@ def trips(database: Database) -> list[tuple[Any, ...]]:
 @pytest.mark.parametrize(
     ("merged", "announced", "differs"),
     [
-        (MergedEdition('"1"', AT, 5, ""), Announced('"1"', AT.isoformat(), 5), False),
-        (MergedEdition('"1"', AT, 5, ""), Announced('"1"', None, None), False),
-        (MergedEdition('"1"', AT, 5, ""), Announced('"2"', AT.isoformat(), 5), True),
-        (MergedEdition('"1"', AT, 5, ""), Announced(None, AT.isoformat(), 5), False),
-        (MergedEdition('"1"', AT, 5, ""), Announced(None, AT.isoformat(), 6), True),
-        (MergedEdition(None, AT, 5, ""), Announced('"2"', "2024-03-21T12:00:00+00:00", 5), True),
-        (MergedEdition(None, AT, 5, ""), Announced(None, "2024-03-20T08:00:00-04:00", 5), False),
-        (MergedEdition(None, None, 5, ""), Announced(None, None, None), False),
+        (MergedEdition(1, '"1"', AT, 5, ""), Announced('"1"', AT.isoformat(), 5), False),
+        (MergedEdition(1, '"1"', AT, 5, ""), Announced('"1"', None, None), False),
+        (MergedEdition(1, '"1"', AT, 5, ""), Announced('"2"', AT.isoformat(), 5), True),
+        (MergedEdition(1, '"1"', AT, 5, ""), Announced(None, AT.isoformat(), 5), False),
+        (MergedEdition(1, '"1"', AT, 5, ""), Announced(None, AT.isoformat(), 6), True),
+        (MergedEdition(1, None, AT, 5, ""), Announced('"2"', "2024-03-21T12:00:00+00:00", 5), True),
+        (MergedEdition(1, None, AT, 5, ""), Announced(None, "2024-03-20T08:00:00-04:00", 5), False),
+        (MergedEdition(1, None, None, 5, ""), Announced(None, None, None), False),
     ],
 )
 def test_an_edition_is_told_by_etag_or_by_time_and_size(

@@ -36,6 +36,6 @@ months = [month]
 taxi_type = "green"
 filename = "green_tripdata_2024-01.parquet"
 update_id = target_table = comment = update_id_prefix = "text"
-etag = last_modified = "text"
+edition, load_id = {"etag": "text", "last_modified": "text"}, 1
 update_ids = names = relations = ["text"]
 load = {"taxi_type": "green", "rows_read": 1}
