@@ -53,21 +53,27 @@ def changed(taxi_type: str, months: Sequence[date]) -> set[date]:
     """Those of the months that are merged, and whose file has been replaced since, or may have.
 
     A few are asked for at a time; one that is gone from the source stays as it is.
-    """
-    merged = warehouse.merged_editions(taxi_type, months)
-    settings = config.source()
 
-    def is_changed(month: date) -> bool:
-        for url in urls(taxi_type, month):
-            announced = source.look(url, timeout=settings.timeout, retries=settings.retries)
-            if announced:
-                return merged[month].differs(announced)
-        logger.warning("%s %s is no longer published", taxi_type, f"{month:%Y-%m}")
-        return False
+    :raises TaxiError: all are gone, and so are others: the URL is wrong.
+    """
+    settings = config.source()
+    merged = warehouse.merged_editions(taxi_type, months)
+
+    def look(month: date) -> source.Announced | None:
+        looks = (
+            source.look(url, timeout=settings.timeout, retries=settings.retries)
+            for url in urls(taxi_type, month)
+        )
+        return next(filter(None, looks), None)
 
     with ThreadPoolExecutor(REQUESTS_AT_ONCE) as threads:
-        answers = threads.map(is_changed, merged)
-        return {month for month, is_new in zip(merged, answers, strict=True) if is_new}
+        announced = dict(zip(merged, threads.map(look, merged), strict=True))
+    gone = [month for month, found in announced.items() if not found]
+    if gone and len(gone) == len(merged):
+        _check_source(taxi_type, gone[0])
+    for month in gone:
+        logger.warning("%s %s is no longer published", taxi_type, f"{month:%Y-%m}")
+    return {month for month, found in announced.items() if found and merged[month].differs(found)}
 
 
 #: Files that were seen: a task is asked more than once, and what is published stays.

@@ -128,16 +128,14 @@ def look(url: str, *, timeout: float = 60, retries: int = 5) -> Announced | None
     """Ask of which edition the file at `url` is, without fetching it; None if there is no file.
 
     :param timeout: seconds without an answer after which a try is given up
-    :raises TaxiError: if that can't be known: no such folder, the host can't be reached, or it
-        answers with something else than yes (2xx) or no (403, 404, 410)
+    :raises TaxiError: if that can't be known: the host can't be reached, or it answers with
+        something else than yes (2xx) or no (403, 404, 410)
     """
     parts = _split(url)
     if parts.scheme not in _SCHEMES:
         return _stored(url)
     if parts.scheme == "file":
         file = _local_file(url, parts)
-        if not file.parent.is_dir():
-            raise TaxiError(f"{shown(url)}: there is no folder {file.parent}; correct the URL")
         if not file.is_file():
             return None
         found = file.stat()

@@ -19,6 +19,7 @@ README = (ROOT / "README.md").read_text()
 
 
 PYTHON, SCRIPT = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+[SETTINGS] = re.findall(r"```ini\n(.*?)```", README, re.DOTALL)
 
 
 def readme_commands() -> list[str]:
@@ -72,6 +73,20 @@ def test_a_command_of_the_readme_runs(
         asked = "SELECT (outputs ->> 'revenue')::float, rows_inserted FROM load_history"
         [(revenue, inserted)] = database.query(asked)
         assert (revenue > 0, inserted) == (True, 50)
+
+
+@pytest.mark.parametrize("flags", [[], ["--source-url={{ archive }}"]])
+def test_the_sources_of_the_readme_are_tried_in_order(
+    luigi_command: Luigi, published: Path, flags: list[str]
+) -> None:
+    """The first has no such month."""
+    settings = SETTINGS.replace("https://mirror.example.org", f"file://{published}")
+    settings = settings.replace("/srv/trips", str(published))
+    (luigi_command.folder / "luigi.cfg").write_text(settings)
+    run = luigi_command("TaxiMerge", "--month=2024-01", "--taxi-type=green", *flags)
+    assert run.code == 0, run.output
+    assert "inserted 50 rows" in run.output
+    assert "Warning" not in run.output
 
 
 def test_the_python_example_of_the_readme_runs(luigi_command: Luigi, tmp_path: Path) -> None:

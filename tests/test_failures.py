@@ -275,7 +275,10 @@ def test_rejects_that_pass_are_told_and_kept(
     [
         ("http://127.0.0.1:1/{{ month }}", ["cannot reach http://127.0.0.1:1", "check the URL"]),
         ("http://reader:secret@127.0.0.1:1/{{ month }}", ["cannot reach http://127.0.0.1:1"]),
-        ("file:///no/such/folder/{{ month }}", ["there is no folder /no/such/folder"]),
+        (
+            "file:///no/such/folder/{{ month }}",
+            ["nothing is published at", "is [source] url right?"],
+        ),
     ],
 )
 def test_a_source_that_cannot_be_asked_is_told(

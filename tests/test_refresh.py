@@ -173,6 +173,19 @@ def test_a_month_that_is_gone_from_the_source_stays(
 
 
 @on_one_server
+def test_a_source_without_any_month_is_a_wrong_url(
+    luigi_command: Luigi, database: Database, merged: Published
+) -> None:
+    before = database.contents()
+    for url in (f"{merged.url}.gz", merged.url.replace("published", "nowhere")):
+        run = refresh(luigi_command, url)
+        assert run.code == 35
+        assert "nothing is published at" in run.output
+        assert "is [source] url right?" in run.output
+    assert database.contents() == before
+
+
+@on_one_server
 def test_a_source_that_cannot_be_asked_fails(
     luigi_command: Luigi, database: Database, merged: Published
 ) -> None:
