@@ -121,6 +121,7 @@ def _parser() -> argparse.ArgumentParser:
     for name, help in (
         ("rows", "of a large month"),
         ("many_rows", "of the larger month whose memory is compared"),
+        ("fhvhv_rows", "of a month of the service with the most trips"),
         ("repeat", "how often each is measured"),
         ("repeat_slow", "how often pandas and copy_to_table are"),
         ("growth_months", "months of growth"),

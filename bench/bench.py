@@ -20,6 +20,7 @@ class Sizes:
 
     rows: int = 3_000_000
     many_rows: int = 15_000_000
+    fhvhv_rows: int = 20_000_000
     repeat: int = 3
     repeat_slow: int = 1
     growth_months: int = 48
@@ -32,6 +33,7 @@ class Sizes:
 QUICK = Sizes(
     rows=60_000,
     many_rows=200_000,
+    fhvhv_rows=200_000,
     repeat=1,
     growth_months=8,
     growth_rows=5_000,

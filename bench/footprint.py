@@ -14,33 +14,38 @@ WORKERS = ("luigi", "transform", "PostgreSQL session", "PostgreSQL parallel work
 
 
 def measure_memory(bench: Bench) -> list[Section]:
-    """Watch all processes while a month is loaded, and while one of many more rows is."""
-    sizes = [bench.sizes.rows, bench.sizes.many_rows]
+    """Watch all processes while a month is loaded, while one of many more rows is, and while one of
+    the service with the most trips is."""
+    months = [
+        *made_up(bench.data, bench.sizes.rows),
+        *made_up(bench.data, bench.sizes.many_rows),
+        *made_up(bench.data, bench.sizes.fhvhv_rows, taxi_type="fhvhv"),
+    ]
     peaks = []
-    for number, rows in enumerate(sizes):
-        [month] = made_up(bench.data, rows)
+    for number, month in enumerate(months):
         bench.note(month)
         memory = Memory(bench.server.processes)
         with bench.server.database() as database, scratch() as folder:
             pipeline = ours.Pipeline(month.parquet.parent, folder / "storage", database.url)
-            with bench.measurement("memory", f"{rows} rows", number) as measurement:
+            what = f"{month.taxi_type}, {month.rows:,} rows"
+            with bench.measurement("memory", what, number) as measurement:
                 took = run(pipeline.merge(month), folder=folder, watch=memory.watch)
                 measurement.seconds = took.seconds
                 measurement.take(took)
                 measurement.details = {**memory.peaks, "all at once": memory.peak_of_all}
                 peaks.append(measurement.details)
     section = Section("memory", "peaks, in MB; of PostgreSQL without its shared buffers")
-    table = Table(["", *(f"{rows:,} rows" for rows in sizes), "growth"])
-    for kind in sorted(set(peaks[0]) & set(peaks[1])):
-        small, large = (each[kind] for each in peaks)
-        table.rows.append(
-            [kind, f"{small / MEGABYTE:.0f}", f"{large / MEGABYTE:.0f}", f"{large / small:.2f}x"]
-        )
+    table = Table(["", *(each.what for each in bench.of("memory")), "growth of yellow"])
+    few, many, _ = peaks
+    growths = {kind: many[kind] / few[kind] for kind in few if kind in many}
+    for kind in sorted(growths):
+        sizes = (f"{each[kind] / MEGABYTE:.0f}" if kind in each else "" for each in peaks)
+        table.rows.append([kind, *sizes, f"{growths[kind]:.2f}x"])
     section.tables.append(table)
-    workers = [kind for kind in WORKERS if kind in peaks[0] and kind in peaks[1]]
-    largest = max(workers, key=lambda kind: peaks[1][kind])
-    largest_size = peaks[1][largest] / MEGABYTE
-    growths = {kind: peaks[1][kind] / peaks[0][kind] for kind in workers}
+    workers = growths.keys() & set(WORKERS)
+    largest_size, largest = max(
+        (each[kind] / MEGABYTE, kind) for each in peaks for kind in workers & each.keys()
+    )
     fastest = max(workers, key=lambda kind: growths[kind])
     section.targets = [
         Target(f"the largest process: {largest}", largest_size, " MB", at_most=MOST_MEGABYTES),
