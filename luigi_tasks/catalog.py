@@ -31,7 +31,10 @@ NEW_TYPES = {
 
 @dataclass(frozen=True)
 class Lookup:
-    """The names of a column's codes: a table of its own, and the column ``shown`` in views."""
+    """The names of a column's codes: a table of its own, and the column ``shown`` in views.
+
+    By its ``comment`` a table is told from somebody else's of that name: it stays as it is.
+    """
 
     table: str
     column: str
@@ -128,15 +131,15 @@ class TaxiType:
     def match(self, published: Iterable[str]) -> Match:
         """Match a file's column names with the catalog's.
 
-        :raises TaxiError: two published columns stand for one, or one that identifies a trip is
-            missing; then it names the taxi type that the file looks like.
+        :raises TaxiError: two published columns stand for one, or have one name, or one that
+            identifies a trip is missing; then it names the taxi type that the file looks like.
         """
         published = list(published)
         canonical = {name: c.name for c in self.columns for name in c.published_names}
         filled = {fold(name): c.name for c in self.columns for name in c.filled_from}
         columns: dict[str, str] = {}
         fillers: dict[str, str] = {}
-        unknown = []
+        unknown: list[str] = []
         for name in published:
             folded = fold(name)
             if folded in canonical:
@@ -149,6 +152,8 @@ class TaxiType:
             elif folded in filled:
                 fillers[filled[folded]] = name
             elif folded not in IGNORED:
+                if folded in map(fold, unknown):
+                    raise TaxiError(f"it has two columns {name!r}")
                 unknown.append(name)
         missing = self._missing(columns.keys())
         likely = _looks_like(published)
@@ -198,9 +203,17 @@ def _looks_like(published: list[str]) -> TaxiType | None:
 #: Rises when rows get other fingerprints than before. The ledger keeps it.
 FINGERPRINT_VERSION = 1
 
+#: Names that a column which the catalog doesn't know can't have in a table: those of the table's
+#: own columns, of the queries' own, and of PostgreSQL's.
+RESERVED_NAMES = frozenset(
+    {"unique_row_id", "filename", "place", "pickup_month"}
+    | {"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid", "oid"}
+)
 #: Columns that say nothing of a trip: pandas' row numbers, in two months of 2010.
 IGNORED = {"__index_level_0__"}
 
+# Words as they stand in the published files of 2009 to 2014; codes by the TLC's data dictionary for
+# yellow trips.
 #: What files before 2015 have in place of a provider's code: Creative Mobile Technologies (1),
 #: VeriFone Transportation Systems (2), and Digital Dispatch Systems, which left in 2010 and has no
 #: code of the TLC's: 3 is ours, and no one else's.

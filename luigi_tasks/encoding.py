@@ -37,7 +37,8 @@ def encoded(
         arrays = [
             fingerprints(batch, columns),
             *(batch.column(field.name) for field in known),
-            *(batch.column(field.name).cast(field.type) for field in added),
+            # a double may hold what isn't known to be one, with 15 digits
+            *(batch.column(field.name).cast(field.type, safe=False) for field in added),
         ]
         yield encoder.write_batch(pa.RecordBatch.from_arrays(arrays, schema=schema))
         sent += batch.num_rows

@@ -11,8 +11,11 @@ import functools
 import gzip
 import io
 import json
+import lzma
+import re
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -27,16 +30,24 @@ import pyarrow.parquet as pq
 from luigi_tasks.chunks import Chunks
 from luigi_tasks.errors import TaxiError
 
-#: Rows of a batch, and of a row group written: some 20 MB of a trips table. A block of CSV has
-#: about as many.
+#: Rows of a batch, and of a row group written: some 20 MB of a trips table.
 BATCH_ROWS = 131_072
+#: Bytes of CSV that are parsed at once, at most.
 CSV_BLOCK = 16 << 20
+#: Rows of CSV in a row that may have another number of values than most.
+MOST_RAGGED = 100_000
+#: Bytes of JSON objects that are held at once.
+JSON_BYTES = 32 << 20
 #: Bytes that are read at once, and that tell a form.
 PIECE, HEAD = 1 << 20, 512
 #: Bytes that a packed file may unpack to: ten times the largest month there is.
 LARGEST_UNPACKED = 32 << 30
-#: Bytes of a line after which this is no CSV.
+#: Bytes of a line after which this is no CSV, and of an object after which it is no trip.
 LONGEST_LINE = 1 << 20
+#: Lines of CSV with quotation marks around whole values only.
+_WELL_QUOTED = re.compile(rb'(?:(?:[^",\n]*|"(?:[^"\n]|"")*")(?:[,\n]|$))*')
+#: Stand before a line that isn't so, and in place of each of its quotation marks.
+_UNCLOSED, _QUOTE = b"\x01", b"\x02"
 
 
 @dataclass(frozen=True)
@@ -61,13 +72,17 @@ class Published(Protocol):
     """An open file: the names of its columns; and, where that is known, their types, and how many
     rows there are.
 
-    ``may_have_more`` tells whether rows may have names that ``names`` hasn't, as in JSON.
+    ``may_have_more`` tells whether rows may have names that ``names`` hasn't, as in JSON;
+    ``share`` how much of the file was read so far, from 0 to 1.
     """
 
     names: list[str]
     may_have_more: bool
     schema: pa.Schema | None
     total: int | None
+
+    @property
+    def share(self) -> float: ...
 
     def rows(self) -> Iterator[Rows]: ...
 
@@ -131,6 +146,7 @@ def batches(file: pq.ParquetFile, rows: int) -> Iterator[pa.RecordBatch]:
 
 class _Parquet:
     may_have_more = False
+    share: float = 1.0
 
     def __init__(self, file: pq.ParquetFile) -> None:
         self._file = file
@@ -153,6 +169,8 @@ class _Unpacked(io.RawIOBase):
 
     def __init__(self, stack: ExitStack, raw: IO[bytes], form: str | None) -> None:
         self._bytes, self._form = 0, form
+        self._packed, self._size = raw, raw.seek(0, io.SEEK_END)
+        raw.seek(0)
         self._stream: IO[bytes] = raw
         try:
             if form == "gzip":
@@ -164,13 +182,24 @@ class _Unpacked(io.RawIOBase):
         except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
             raise TaxiError(f"it can't be unpacked: {error}") from None
 
+    @property
+    def share(self) -> float:
+        """How much of the file was read so far."""
+        return self._packed.tell() / max(1, self._size)
+
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
         try:
             piece = self._stream.read(min(len(buffer), PIECE))
-        except (EOFError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile) as error:
+        except (
+            EOFError,
+            zlib.error,
+            lzma.LZMAError,
+            gzip.BadGzipFile,
+            zipfile.BadZipFile,
+        ) as error:
             told = "it ends early" if isinstance(error, EOFError) else str(error)
             raise TaxiError(f"it can't be unpacked: {told}") from None
         self._bytes += len(piece)
@@ -181,7 +210,11 @@ class _Unpacked(io.RawIOBase):
 
 
 def _only_member(packed: zipfile.ZipFile) -> zipfile.ZipInfo:
-    members = [member for member in packed.infolist() if not member.is_dir()]
+    members = [
+        member
+        for member in packed.infolist()
+        if not member.is_dir() and not member.filename.startswith("__MACOSX/")
+    ]
     if len(members) != 1:
         names = ", ".join(member.filename for member in members[:3]) or "none"
         raise TaxiError(f"it must have one file in it, and has {len(members)}: {names}")
@@ -194,7 +227,8 @@ def _only_member(packed: zipfile.ZipFile) -> zipfile.ZipInfo:
 class _Csv:
     """CSV as the TLC has it: rows may have up to two commas too many, and the second line nothing.
 
-    Bytes that are no UTF-8 become U+FFFD, which no column takes.
+    Bytes that are no UTF-8 become U+FFFD, which no column takes. A value ends with its line: one
+    whose quotation mark isn't closed breaks its own row and no other.
     """
 
     may_have_more = False
@@ -204,14 +238,23 @@ class _Csv:
     def __init__(self, stream: "io.BufferedReader[_Unpacked]") -> None:
         self._stream = stream
         header = self._line().removeprefix(codecs.BOM_UTF8)
-        self.names = _named(_fields(header))
-        self._first = b""
-        while line := self._line():
-            if line.strip():
-                self._first = line
-                break
+        self._first = self._line()
+        try:
+            names = _fields(header, skipinitialspace=True)
+        except csv.Error as error:
+            raise TaxiError(f"it isn't CSV: {error}") from None
+        begun = [self._first, *stream.peek(PIECE).split(b"\n")[:-1]]
+        widths = Counter(line.count(b",") + 1 for line in begun if line.strip())
+        [(width, _)] = widths.most_common(1) or [(0, 0)]
+        while len(names) > width and not names[-1].strip():
+            names.pop()
+        self.names = _named(names)
+        if 0 < width < len(names):
+            raise TaxiError(
+                f"it isn't CSV of {len(names)} columns: most of its rows have {width} values"
+            )
         #: How many values most rows have.
-        self._width = max(len(self.names), len(_fields(self._first)))
+        self._width = max(width, len(names))
         self._ragged: list[tuple[int, str]] = []
 
     def rows(self) -> Iterator[Rows]:
@@ -221,7 +264,7 @@ class _Csv:
 
         columns = [str(place) for place in range(self._width)]
         reader = pyarrow.csv.open_csv(
-            _Readable(chain([self._first], _pieces(self._stream))),
+            _Readable(map(self._marked, _whole_lines(chain([self._first], _pieces(self._stream))))),
             # one thread, or rows have no numbers
             pyarrow.csv.ReadOptions(column_names=columns, block_size=CSV_BLOCK, use_threads=False),
             pyarrow.csv.ParseOptions(invalid_row_handler=self._keep_ragged),
@@ -237,11 +280,11 @@ class _Csv:
         ragged: set[int] = set()
         for batch in reader:
             ragged |= {number for number, _ in self._ragged}
-            numbers: Sequence[int] = range(done + 1, done + batch.num_rows + len(ragged) + 1)
-            if ragged:
-                numbers = [number for number in numbers if number not in ragged]
-            numbers = numbers[: batch.num_rows]
             if batch.num_rows:
+                numbers: Sequence[int] = range(done + 1, done + batch.num_rows + len(ragged) + 1)
+                if ragged:
+                    numbers = [number for number in numbers if number not in ragged]
+                numbers = numbers[: batch.num_rows]
                 done = numbers[-1]
                 ragged = {number for number in ragged if number > done}
                 yield self._without_surplus(batch, numbers)
@@ -251,13 +294,45 @@ class _Csv:
             yield self._mended()
 
     def _line(self) -> bytes:
-        line = self._stream.readline(LONGEST_LINE)
-        if len(line) == LONGEST_LINE:
-            raise TaxiError(f"it isn't CSV: a line has more than {LONGEST_LINE:,} bytes")
+        """The next line that isn't blank."""
+        while line := self._stream.readline(LONGEST_LINE):
+            _check_length(line)
+            if line.strip():
+                break
         return line
 
+    @property
+    def share(self) -> float:
+        return self._stream.raw.share
+
+    def _marked(self, lines: bytes) -> bytes:
+        """Mark the lines whose quotation marks aren't around whole values, by making them ragged:
+        such a mark may take in all lines up to the next one."""
+        if len(self._ragged) > MOST_RAGGED:
+            raise TaxiError(
+                f"it isn't CSV of {len(self.names)} columns: {MOST_RAGGED:,} rows in a row have "
+                "another number of values"
+            )
+        if b"\r" in lines:
+            lines = lines.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        for mark in (_UNCLOSED, _QUOTE):
+            if mark in lines:
+                lines = lines.replace(mark, b"\xef\xbf\xbd")
+        if b'"' not in lines or _WELL_QUOTED.fullmatch(lines):
+            return lines
+
+        def marked(line: bytes) -> bytes:
+            if b'"' not in line or _WELL_QUOTED.fullmatch(line):
+                return line
+            return _UNCLOSED + line.replace(b'"', _QUOTE) + b"," * (self._width + 1)
+
+        return b"\n".join(map(marked, lines.split(b"\n")))
+
     def _keep_ragged(self, row: Any) -> str:
-        self._ragged.append((row.number, row.text))
+        text = row.text
+        if text.startswith(_UNCLOSED.decode()):
+            text = text[1 : -self._width - 1].replace(_QUOTE.decode(), '"')
+        self._ragged.append((row.number, text))
         return "skip"
 
     def _without_surplus(self, batch: pa.RecordBatch, numbers: Sequence[int]) -> Rows:
@@ -281,7 +356,13 @@ class _Csv:
         ragged, self._ragged = self._ragged, []
         values, numbers, broken = [], [], []
         for number, text in ragged:
-            row = [value or None for value in _fields(text.encode())]
+            try:
+                row = [value or None for value in _fields(text.encode(), strict=True)]
+            except csv.Error as error:
+                is_open = str(error) == "unexpected end of data"
+                told = "a quotation mark without another" if is_open else f"an {error}"
+                broken.append(Broken(number, text, told))
+                continue
             if len(row) < len(self.names) or any(row[len(self.names) :]):
                 broken.append(self._broken(number, row))
             else:
@@ -311,6 +392,26 @@ class _Readable(Chunks):
         return True
 
 
+def _whole_lines(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """The same bytes, in pieces that end with a line."""
+    rest = b""
+    for piece in pieces:
+        lines, newline, begun = piece.rpartition(b"\n")
+        if newline:
+            yield rest + lines + newline
+            rest = begun
+        else:
+            rest += piece
+        _check_length(rest)
+    if rest:
+        yield rest
+
+
+def _check_length(line: bytes) -> None:
+    if len(line) >= LONGEST_LINE:
+        raise TaxiError(f"it isn't CSV: a line has more than {LONGEST_LINE:,} bytes")
+
+
 def _as_utf8(pieces: Iterator[bytes]) -> Iterator[bytes]:
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     for piece in pieces:
@@ -325,10 +426,10 @@ def _pieces(stream: IO[bytes]) -> Iterator[bytes]:
         yield piece
 
 
-def _fields(line: bytes) -> list[str]:
+def _fields(line: bytes, **dialect: Any) -> list[str]:
     """The values of one line."""
     text = line.decode(errors="replace").strip("\r\n")
-    return next(csv.reader([text]), [])
+    return next(csv.reader([text], **dialect), [])
 
 
 def _named(names: list[str]) -> list[str]:
@@ -340,7 +441,10 @@ def _named(names: list[str]) -> list[str]:
 
 
 class _Json:
-    """Objects, in an array or one after the other; a name that an object lacks has no value."""
+    """Objects, in an array or one after the other; a name that an object lacks has no value.
+
+    NYC Open Data's own export has the names once, under ``meta``, and then rows of values.
+    """
 
     may_have_more = True
     schema: pa.Schema | None = None
@@ -353,18 +457,44 @@ class _Json:
         if head.startswith(codecs.BOM_UTF8):
             stream.read(len(codecs.BOM_UTF8))
             head = head[len(codecs.BOM_UTF8) :]
-        is_array = head.lstrip().startswith(b"[")
         self._failed = ijson.JSONError
-        self._objects = ijson.items(
-            stream, "item" if is_array else "", multiple_values=not is_array, use_float=True
-        )
+        self._stream = _Limited(stream)
+        if re.match(rb'\s*\{\s*"meta"\s*:', head):
+            self._objects = self._exported()
+        else:
+            is_array = head.lstrip().startswith(b"[")
+            self._objects = ijson.items(
+                self._stream,
+                "item" if is_array else "",
+                multiple_values=not is_array,
+                use_float=True,
+            )
         self._first = self._next()
         self.names = _names(self._first)
+
+    @property
+    def share(self) -> float:
+        return self._stream.share
+
+    def _exported(self) -> Iterator[dict[str, Any]]:
+        import ijson
+
+        events, names = ijson.parse(self._stream, use_float=True), []
+        for prefix, event, value in events:
+            if prefix == "meta.view.columns.item.fieldName":
+                names.append(value)
+            if (prefix, event) == ("data", "start_array"):
+                break
+        for row in ijson.items(events, "data.item"):
+            if not isinstance(row, list) or len(row) != len(names):
+                raise TaxiError(f"a row has other values than the {len(names)} columns of its meta")
+            # those with a colon are the portal's own
+            yield {n: value for n, value in zip(names, row, strict=True) if n[:1] != ":"}
 
     def rows(self) -> Iterator[Rows]:
         objects, done = self._first, 0
         while objects:
-            names = _names(objects)
+            names = _names(objects) or self.names[:1]
             columns = [[_as_text(each.get(name)) for each in objects] for name in names]
             arrays = [pa.array(column, pa.string()) for column in columns]
             batch = pa.RecordBatch.from_arrays(arrays, names=names)
@@ -373,8 +503,15 @@ class _Json:
             objects = self._next()
 
     def _next(self) -> list[dict[str, Any]]:
+        objects: list[dict[str, Any]] = []
         try:
-            objects = list(islice(self._objects, BATCH_ROWS // 4))
+            held = 0
+            for each in islice(self._objects, BATCH_ROWS // 4):
+                held += self._stream.taken
+                self._stream.taken = 0
+                objects.append(each)
+                if held > JSON_BYTES:
+                    break
         except self._failed as error:
             told = " ".join(str(error).split("\n")[0].split())
             raise TaxiError(f"it can't be read as JSON: {told}") from None
@@ -382,6 +519,26 @@ class _Json:
             if not isinstance(each, dict):
                 raise TaxiError(f"it has JSON, but {str(each)[:40]!r} in place of an object")
         return objects
+
+
+class _Limited:
+    """A stream that must be set back before too much is taken from it."""
+
+    def __init__(self, stream: "io.BufferedReader[_Unpacked]") -> None:
+        self._stream, self.taken = stream, 0
+
+    @property
+    def share(self) -> float:
+        return self._stream.raw.share
+
+    def read(self, size: int) -> bytes:
+        piece = self._stream.read(size)
+        self.taken += len(piece)
+        if self.taken > LONGEST_LINE:
+            raise TaxiError(
+                f"it has JSON, but more than {LONGEST_LINE:,} bytes in one object, which is no trip"
+            )
+        return piece
 
 
 def _names(objects: list[dict[str, Any]]) -> list[str]:

@@ -141,7 +141,7 @@ class Steps:
                 f"--trips={TRIPS}",
                 f"--rejects={REJECTS}",
                 f"--max-reject-ratio={config.transform().max_reject_ratio}",
-                f"--schema-contract={config.transform().schema_contract}",
+                f"--schema-contract={config.schema_contract()}",
                 "--",
                 *inputs,
             ],

@@ -15,7 +15,7 @@ import re
 import struct
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, TextIO
@@ -25,20 +25,42 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from luigi_tasks import forms
-from luigi_tasks.catalog import ARROW_TYPES, NEW_TYPES, TAXI_TYPES, Column, Match, TaxiType, fold
+from luigi_tasks.catalog import (
+    ARROW_TYPES,
+    NEW_TYPES,
+    RESERVED_NAMES,
+    TAXI_TYPES,
+    Column,
+    Match,
+    TaxiType,
+    fold,
+)
 from luigi_tasks.errors import TaxiError
 
 #: Bytes of a new column's name; PostgreSQL cuts names at 63, and another type's column adds to it.
 _LONGEST_NAME = 40
-#: How many rejects an error message shows.
-SHOWN_REJECTS = 3
+#: How many rejects an error message shows; and after how many it is estimated, of a file that
+#: doesn't say how many rows it has, whether there are too many.
+SHOWN_REJECTS, MOST_REJECTS = 3, 10_000
 #: The years a Python date knows, in microseconds from 1970. What lies outside is no pickup, and no
 #: other program reads it.
 EARLIEST, LATEST = -62_135_596_800_000_000, 253_402_300_799_999_999
 #: The times of NYC Open Data, such as 2019 Jan 29 02:13:01 PM and 01/29/2019 02:13:01 PM.
+_CLOCK = r" (?:0?[1-9]|1[0-2]):[0-5]\d:[0-5]\d [AaPp][Mm]$"
 PORTAL_TIMES = {
-    r"^\d{4} [A-Za-z]{3} \d": "%Y %b %d %I:%M:%S %p",
-    r"^\d{1,2}/\d{1,2}/\d{4} ": "%m/%d/%Y %I:%M:%S %p",
+    r"^\d{4} [A-Za-z]{3} (?P<day>\d{1,2})" + _CLOCK: "%Y %b %d %I:%M:%S %p",
+    r"^\d{1,2}/(?P<day>\d{1,2})/\d{4}" + _CLOCK: "%m/%d/%Y %I:%M:%S %p",
+}
+#: What a text at least looks like that can be read as a type; whatever doesn't needn't be tried.
+_LOOKS = {
+    "number": r"^\s*([+-]?[0-9.][0-9.eE+-]*|[+-]?(?i:nan|inf|infinity))?\s*$",
+    "time": r"^\s*(\d{4}-\d\d-\d\d.*)?\s*$|" + "|".join(PORTAL_TIMES).replace("?P<day>", ""),
+}
+#: How a text is written that loses nothing as a value of a new column's type.
+_WRITTEN = {
+    "bigint": r"^\s*[+-]?(0|[1-9]\d*)\s*$",
+    "double precision": r"^\s*[+-]?(0|[1-9]\d{0,14})?(\.\d*)?([eE][+-]?\d\d?)?\s*$",
+    "boolean": r"^\s*(?i:true|false)\s*$",
 }
 
 
@@ -121,9 +143,10 @@ def transform(
     """
     report = Report()
     shown: list[Reject] = []
-    total, new = _look(raws, taxi_type, schema_contract)
-    report.new_columns = {column.name: column.type for column in new}
-    columns = (*taxi_type.columns, *new)
+    rejects.unlink(missing_ok=True)
+    looked = _look(raws, taxi_type, schema_contract)
+    report.new_columns = {column.name: column.type for column in looked.new}
+    kind = replace(taxi_type, columns=(*taxi_type.columns, *looked.new))
 
     def check(total: int) -> None:
         if report.rows_rejected > max_reject_ratio * total:
@@ -134,18 +157,23 @@ def transform(
         with (
             _named(raws[0]),
             pq.ParquetWriter(
-                partial, _schema(columns), compression="zstd", compression_level=1
+                partial, arrow_schema(kind), compression="zstd", compression_level=1
             ) as writer,
             _RejectsFile(rejects) as rejects_file,
         ):
-            for raw in raws:
+            for raw, names in zip(raws, looked.names, strict=True):
+                match = kind.match(names)
+                left_out = [n for n in match.unknown if n not in report.unknown_columns]
+                report.unknown_columns += left_out
                 with _opened(raw) as source:
-                    for batch, rejected in _read(source, raw.name, taxi_type, new, report):
+                    for batch, rejected in _read(source, raw.name, match, kind.columns, report):
                         for reject, record in rejected:
                             rejects_file.write(reject, record)
                         shown += [reject for reject, _ in rejected[: SHOWN_REJECTS - len(shown)]]
-                        if total is not None:
-                            check(total)
+                        if looked.total is not None:
+                            check(looked.total)
+                        elif len(raws) == 1 and report.rows_rejected > MOST_REJECTS:
+                            check(math.ceil(2 * report.rows_read / max(source.share, 0.001)))
                         writer.write_table(pa.Table.from_batches([batch]))
                     if raw == raws[-1]:
                         check(report.rows_read)
@@ -155,31 +183,50 @@ def transform(
     return report
 
 
-def _look(
-    raws: Sequence[Path], taxi_type: TaxiType, schema_contract: str
-) -> tuple[int | None, tuple[Column, ...]]:
-    """How many rows files have together, if that can be known before they are read, and which new
-    columns are to be written."""
+@dataclass(frozen=True)
+class _Looked:
+    """What files have together: how many rows, if that can be known before they are read; the
+    names of each one's columns; and the columns that the catalog doesn't know and are kept."""
+
+    total: int | None
+    names: list[list[str]]
+    new: tuple[Column, ...]
+
+
+def _look(raws: Sequence[Path], taxi_type: TaxiType, schema_contract: str) -> _Looked:
     total: int | None = 0
+    all_names: list[list[str]] = []
     fitting: dict[str, list[str] | None] = {}
     for raw in raws:
         with _opened(raw) as source:
             total = None if total is None or source.total is None else total + source.total
-            unknown = {} if schema_contract == "discard" else _unknown_columns(source, taxi_type)
-            if unknown and schema_contract == "freeze":
-                raise TaxiError(
-                    f"it has columns that aren't known, {', '.join(unknown)}, and "
-                    "[transform] schema_contract = freeze lets none pass"
-                )
-            for name, types in unknown.items():
-                fitting[name] = _common(fitting.get(name), types)
+            names = _all_names(source) if source.may_have_more else source.names
+            unknown = taxi_type.match(names).unknown
+        all_names.append(names)
+        if unknown and schema_contract == "freeze":
+            raise TaxiError(
+                f"{raw.name}: it has columns that aren't known, {', '.join(unknown)}, and "
+                "[transform] schema_contract = freeze lets none pass; discard leaves them out"
+            )
+        if unknown and schema_contract == "evolve":
+            with _opened(raw) as source:
+                for name, types in _types(source, unknown).items():
+                    fitting[fold(name)] = _common(fitting.get(fold(name)), types)
     found = {name: types[0] for name, types in fitting.items() if types}
-    return total, tuple(_new_columns(taxi_type, found))
+    return _Looked(total, all_names, tuple(_new_columns(taxi_type, found)))
+
+
+def _all_names(source: forms.Published) -> list[str]:
+    """The names in a file whose last row may bring one."""
+    names = dict.fromkeys(source.names)
+    for rows in source.rows():
+        names |= dict.fromkeys(rows.batch.schema.names)
+    return list(names)
 
 
 def _new_columns(taxi_type: TaxiType, types: Mapping[str, str]) -> Iterator[Column]:
     """Columns for published names, with names that a table can have beside the catalog's."""
-    taken = {"unique_row_id", "filename", *(column.name for column in taxi_type.columns)}
+    taken = {*RESERVED_NAMES, *taxi_type.shown_names, *(c.name for c in taxi_type.columns)}
     for published, kind in types.items():
         name = re.sub(r"\W+", "_", fold(published)).strip("_") or "column"
         name = name.encode()[:_LONGEST_NAME].decode(errors="ignore")
@@ -189,32 +236,23 @@ def _new_columns(taxi_type: TaxiType, types: Mapping[str, str]) -> Iterator[Colu
         yield Column(name, 0, kind, f"Published as {published}", (published,))
 
 
-def _unknown_columns(source: forms.Published, taxi_type: TaxiType) -> dict[str, list[str] | None]:
-    """The columns of a file that the catalog doesn't know, with the types that all values of each
-    have, the narrowest first; None for one that has no values.
+def _types(source: forms.Published, names: Sequence[str]) -> dict[str, list[str] | None]:
+    """The types that all values of each column have, the narrowest first; None if it has no values.
 
-    Only parquet says its types; anything else with such columns is read once for them. JSON is in
-    any case, for a name may come as late as its last object.
+    Only parquet says its types; anything else is read once for them.
     """
-    names = dict.fromkeys(source.names)
-    unknown = taxi_type.match(names).unknown
-    fitting: dict[str, list[str] | None] = dict.fromkeys(unknown)
+    fitting: dict[str, list[str] | None] = dict.fromkeys(names)
     if source.schema is not None:
-        for name in unknown:
+        for name in names:
             kind = source.schema.field(name).type
             if not pa.types.is_null(kind):
                 fitting[name] = _fitting_types(_sample(kind))
-    elif unknown or source.may_have_more:
-        for rows in source.rows():
-            batch = rows.batch
-            if not names.keys() >= set(batch.schema.names):
-                names |= dict.fromkeys(batch.schema.names)
-                unknown = taxi_type.match(names).unknown
-                fitting = dict.fromkeys(unknown) | fitting
-            for name in set(unknown) & set(batch.schema.names):
-                array = batch.column(name)
-                if array.null_count < len(array):
-                    fitting[name] = _common(fitting[name], _fitting_types(array))
+        return fitting
+    for rows in source.rows():
+        for name in set(names) & set(rows.batch.schema.names):
+            array = rows.batch.column(name)
+            if array.null_count < len(array):
+                fitting[name] = _common(fitting[name], _fitting_types(array))
     return fitting
 
 
@@ -232,28 +270,52 @@ def _fitting_types(array: pa.Array) -> list[str]:
 
 def _sample(kind: pa.DataType) -> pa.Array:
     """A value of a type; text that is nothing else, since nobody wrote numbers into it."""
-    if pa.types.is_dictionary(kind):
-        kind = kind.value_type
-    is_text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
-    return pa.array(["text"], kind) if is_text else pa.nulls(1, kind)
+    array = _plain(pa.nulls(1, kind))
+    return pa.array(["text"]) if pa.types.is_string(array.type) else array
+
+
+_NUMBERS = ("bigint", "double precision")
+
+
+def _is_binary(kind: pa.DataType) -> bool:
+    return (
+        pa.types.is_binary(kind)
+        or pa.types.is_large_binary(kind)
+        or pa.types.is_fixed_size_binary(kind)
+        or pa.types.is_binary_view(kind)
+        or isinstance(kind, pa.BaseExtensionType)
+    )
+
+
+def _plain(array: pa.Array) -> pa.Array:
+    """An array without a dictionary, and text of whatever layout as the one that all can read."""
+    if pa.types.is_dictionary(array.type):
+        array = array.dictionary_decode()
+    if pa.types.is_large_string(array.type) or pa.types.is_string_view(array.type):
+        array = array.cast(pa.string())
+    return array
 
 
 def _fits(array: pa.Array, kind: str) -> bool:
     """Whether values are of a type already or, as text, are written as that type's are."""
     target = pa.type_for_alias(NEW_TYPES[kind])
-    if pa.types.is_dictionary(array.type):
-        array = array.dictionary_decode()
-    is_text = pa.types.is_string(array.type) or pa.types.is_large_string(array.type)
+    array = _plain(array)
+    given = array.type
+    is_text = pa.types.is_string(given)
     is_alike = (
         is_text
-        or (kind == "text" and not pa.types.is_binary(array.type))
-        or (pa.types.is_integer(array.type) and kind in ("bigint", "double precision"))
-        or (pa.types.is_floating(array.type) and kind == "double precision")
-        or (pa.types.is_temporal(array.type) and pa.types.is_timestamp(target))
-        or array.type == target
+        or (kind == "text" and not _is_binary(given))
+        or (pa.types.is_integer(given) and not pa.types.is_uint64(given) and kind in _NUMBERS)
+        or ((pa.types.is_floating(given) or pa.types.is_decimal(given)) and kind == _NUMBERS[1])
+        or (pa.types.is_temporal(given) and pa.types.is_timestamp(target))
+        or given == target
     )
     if not is_alike:
         return False
+    if is_text and kind in _WRITTEN:
+        is_written = pc.match_substring_regex(array, _WRITTEN[kind])
+        if not pc.all(is_written, min_count=0).as_py():
+            return False
     try:
         array.cast(target)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
@@ -265,42 +327,25 @@ _Rejected = list[tuple[Reject, Mapping[str, Any]]]
 
 
 def _read(
-    source: forms.Published,
-    name: str,
-    taxi_type: TaxiType,
-    new: tuple[Column, ...],
-    report: Report,
+    source: forms.Published, file: str, match: Match, columns: Sequence[Column], report: Report
 ) -> Iterator[tuple[pa.RecordBatch, _Rejected]]:
     """The readable rows of a file, batch by batch, with the others, why they aren't, and what they
     are.
 
     Adds to the report what was read.
     """
-    names = dict.fromkeys(source.names)
-    match = taxi_type.match(source.names)
     for rows in source.rows():
-        if not names.keys() >= set(rows.batch.schema.names):  # as JSON may have it
-            names |= dict.fromkeys(rows.batch.schema.names)
-            match = taxi_type.match(names)
-        batch = rows.batch
-        columns = {**match.columns, **{c.name: c.aliases[0] for c in new}}
-        readable, rejects = _convert(
-            rows, (*taxi_type.columns, *new), replace(match, columns=columns), name
-        )
-        rejected: _Rejected = [
-            (reject, dict(zip(batch.schema.names, _row(batch, place), strict=True)))
-            for place, reject in rejects.items()
-        ]
+        readable, rejects = _convert(rows, columns, match, file)
+        records = _records(rows.batch, list(rejects))
+        rejected: _Rejected = list(zip(rejects.values(), records, strict=True))
         for row in rows.broken:
-            reject = Reject(name, row.number, "", row.text, f"has {row.reason}")
+            reject = Reject(file, row.number, "", row.text, f"has {row.reason}")
             rejected.append((reject, {"line": row.text}))
-        report.rows_read += batch.num_rows + len(rows.broken)
+        report.rows_read += rows.batch.num_rows + len(rows.broken)
         report.rows_rejected += len(rejected)
         report.rows_written += readable.num_rows
         _count_oddities(readable, report.quality)
         yield readable, sorted(rejected, key=lambda each: each[0].row)
-    left_out = [each for each in match.unknown if each not in {c.aliases[0] for c in new}]
-    report.unknown_columns += [each for each in left_out if each not in report.unknown_columns]
 
 
 def _count_oddities(batch: pa.RecordBatch, counts: dict[str, int]) -> None:
@@ -310,8 +355,19 @@ def _count_oddities(batch: pa.RecordBatch, counts: dict[str, int]) -> None:
             counts[name] = counts.get(name, 0) + odd
 
 
-def _row(batch: pa.RecordBatch, place: int) -> list[Any]:
-    return [_as_python(column[place]) for column in batch.columns]
+def _records(batch: pa.RecordBatch, places: list[int]) -> list[dict[str, Any]]:
+    """Some rows, as JSON can have them."""
+    if not places:
+        return []
+    rows = batch.take(pa.array(places, pa.int64()))
+    try:
+        return [_as_json(row) for row in rows.to_pylist()]
+    except (ValueError, OverflowError, LookupError):  # some value that Python doesn't have
+        return [
+            {name: _as_python(column[place]) for name, column in zip(names, rows, strict=True)}
+            for names in [batch.schema.names]
+            for place in range(len(places))
+        ]
 
 
 @contextmanager
@@ -319,8 +375,8 @@ def _named(file: Path) -> Iterator[None]:
     """Turn what is wrong with a file, or with the disk, into a message that names the file."""
     try:
         yield
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
-        happened = "transformed" if getattr(error, "errno", None) else "read as parquet"
+    except (pa.ArrowException, OSError, UnicodeDecodeError, RecursionError) as error:
+        happened = "transformed" if getattr(error, "errno", None) else "read"
         raise TaxiError(f"{file.name} can't be {happened}: {_first_line(error)}") from error
 
 
@@ -342,7 +398,7 @@ def _convert(
     rejects: dict[int, Reject] = {}
     names, count = rows.batch.schema.names, rows.batch.num_rows
 
-    def cast(name: str, column: Column) -> pa.Array:
+    def cast(name: str | None, column: Column) -> pa.Array:
         published = rows.batch.column(names.index(name)) if name in names else pa.nulls(count)
         array, unreadable = _cast_what_can_be(published, column)
         for place, reason in unreadable:
@@ -353,8 +409,8 @@ def _convert(
 
     arrays = []
     for column in columns:
-        name, filler = match.columns.get(column.name, ""), match.fillers.get(column.name, "")
-        array = cast(name, column)
+        array = cast(match.columns.get(column.name), column)
+        filler = match.fillers.get(column.name)
         if filler in names:
             array = pc.coalesce(array, cast(filler, column))
         arrays.append(array)
@@ -365,19 +421,52 @@ def _convert(
     return converted, dict(sorted(rejects.items()))
 
 
-def _cast_what_can_be(array: pa.Array, column: Column) -> tuple[pa.Array, list[tuple[int, str]]]:
-    """Cast an array; where that fails, halve it until the values that can't be cast are alone.
+_Unreadable = list[tuple[int, str]]
+
+
+def _cast_what_can_be(array: pa.Array, column: Column) -> tuple[pa.Array, _Unreadable]:
+    """Cast an array, as far as that can be done.
 
     :returns: the array, NULL at unreadable values, and the place and reason of each of these.
     """
     try:
+        cast = _cast(array, column)
+        unreadable: _Unreadable = []
+    except _UNREADABLE:
+        array, unreadable = _without_hopeless(array, column)
+        cast, others = _cast_by_halves(array, column)
+        unreadable += others
+    if column.required and cast.null_count:
+        known = {place for place, _ in unreadable}
+        missing = set(pc.indices_nonzero(cast.is_null()).to_pylist()) - known
+        unreadable += [(n, "has no value, and a trip can't be without one") for n in missing]
+    return cast, unreadable
+
+
+_UNREADABLE = (pa.ArrowInvalid, UnicodeDecodeError)
+
+
+def _without_hopeless(array: pa.Array, column: Column) -> tuple[pa.Array, _Unreadable]:
+    """Set texts to NULL that don't even look like a value, all at once, and tell them."""
+    array, target = _plain(array), _arrow_type(column)
+    looks = "time" if pa.types.is_timestamp(target) else "number"
+    if not pa.types.is_string(array.type) or pa.types.is_string(target) or column.words:
+        return array, []
+    is_hopeless = pc.invert(pc.match_substring_regex(array, _LOOKS[looks]))
+    array = pc.if_else(is_hopeless, _null(array.type), array)
+    return array, [(n, f"is no {looks}") for n in pc.indices_nonzero(is_hopeless).to_pylist()]
+
+
+def _cast_by_halves(array: pa.Array, column: Column) -> tuple[pa.Array, _Unreadable]:
+    """Halve an array until the values that can't be cast are alone."""
+    try:
         return _cast(array, column), []
-    except pa.ArrowInvalid as error:
+    except _UNREADABLE as error:
         if len(array) == 1:
             return pa.nulls(1, _arrow_type(column)), [(0, _first_line(error))]
         half = len(array) // 2
-        left, unreadable = _cast_what_can_be(array.slice(0, half), column)
-        right, unreadable_right = _cast_what_can_be(array.slice(half), column)
+        left, unreadable = _cast_by_halves(array.slice(0, half), column)
+        right, unreadable_right = _cast_by_halves(array.slice(half), column)
         unreadable += [(half + index, reason) for index, reason in unreadable_right]
         return pa.concat_arrays([left, right]), unreadable
 
@@ -385,21 +474,22 @@ def _cast_what_can_be(array: pa.Array, column: Column) -> tuple[pa.Array, list[t
 def _cast(array: pa.Array, column: Column) -> pa.Array:
     """Cast an array to its column's type.
 
-    :raises pyarrow.ArrowInvalid: some value can't be read as this type without loss, or a
-        required one is missing.
+    :raises pyarrow.ArrowInvalid: some value can't be read as this type without loss.
     """
-    target = _arrow_type(column)
-    if pa.types.is_dictionary(array.type):
-        array = array.dictionary_decode()
+    array, target = _plain(array), _arrow_type(column)
+    if _is_binary(array.type):
+        array = array.cast(pa.string())  # text of a writer that didn't say so
     if pa.types.is_string(target) and column.words and not pa.types.is_null(array.type):
         array = array.cast(target)  # 2009 has numbers in place of Y and N
-    if pa.types.is_string(array.type) or pa.types.is_large_string(array.type):
+    if pa.types.is_string(array.type):
         array = _cast_text(array, target, column.words)
     elif pa.types.is_floating(array.type) and pa.types.is_integer(target):
         # pandas writes a missing count as NaN
         array = pc.if_else(pc.is_nan(array), _null(array.type), array).cast(target)
-    elif pa.types.is_floating(target) or pa.types.is_timestamp(target):
-        # whole numbers beyond 2^53 and nanoseconds lose digits that no fare and no clock has
+    elif pa.types.is_timestamp(target):
+        array = _cast_moments(array, target)
+    elif pa.types.is_floating(target):
+        # whole numbers beyond 2^53 lose digits that no fare has
         array = array.cast(target, safe=False)
     else:
         array = array.cast(target)
@@ -407,13 +497,20 @@ def _cast(array: pa.Array, column: Column) -> pa.Array:
         span = pc.min_max(array.cast(pa.int64())).as_py()
         if span["min"] is not None and not EARLIEST <= span["min"] <= span["max"] <= LATEST:
             raise pa.ArrowInvalid("outside the years 1 to 9999")
-    if column.required:
-        _require(array.is_valid(), "has no value, and a trip can't be without one")
     return array
 
 
+def _cast_moments(array: pa.Array, target: pa.DataType) -> pa.Array:
+    """Times as New York's clocks show them."""
+    if pa.types.is_integer(array.type) or pa.types.is_floating(array.type):
+        raise pa.ArrowInvalid("is a number, and no time")
+    if pa.types.is_timestamp(array.type) and array.type.tz:
+        there = array.cast(pa.timestamp(array.type.unit, "America/New_York"))
+        array = pc.local_timestamp(there)
+    return array.cast(target, safe=False)  # no clock has nanoseconds
+
+
 def _cast_text(array: pa.Array, target: pa.DataType, words: Mapping[str, int | str]) -> pa.Array:
-    array = array.cast(pa.string())
     if pa.types.is_string(target) or words:
         array = _replace_words(array, words)
     if pa.types.is_string(target):
@@ -454,18 +551,17 @@ def _cast_times(array: pa.Array, target: pa.DataType) -> pa.Array:
         if pc.any(is_such).as_py():
             such = pc.if_else(is_such, array, _null(pa.string()))
             array = pc.if_else(is_such, _null(pa.string()), array)
-            cast = pc.coalesce(cast, pc.strptime(such, form, "us"))
+            read = pc.strptime(such, form, "us")
+            day = pc.struct_field(pc.extract_regex(such, pattern), "day").cast(pa.int64())
+            if not pc.all(pc.equal(pc.day(read), day), min_count=0).as_py():
+                raise pa.ArrowInvalid("is a day that its month doesn't have")
+            cast = pc.coalesce(cast, read)
     return pc.coalesce(cast, array.cast(target))
 
 
 def _null(kind: pa.DataType) -> pa.Scalar:
     """A NULL, like ``_constant``."""
     return pa.nulls(1, kind)[0]
-
-
-def _require(holds: pa.Array, otherwise: str) -> None:
-    if not pc.all(holds, min_count=0).as_py():
-        raise pa.ArrowInvalid(otherwise)
 
 
 def _arrow_type(column: Column) -> pa.DataType:
@@ -487,12 +583,23 @@ def _too_many(report: Report, total: int, ratio: float, shown: list[Reject]) -> 
 def _as_python(value: pa.Scalar) -> Any:
     """A value as JSON can have it: what Python or JSON has nothing for, as text."""
     try:
-        converted = value.as_py()
-    except (ValueError, OverflowError):  # a time outside the years 1 to 9999
-        return str(value.cast(pa.int64()))
-    if isinstance(converted, float) and not math.isfinite(converted):
-        return str(converted)
-    return converted
+        return _as_json(value.as_py())
+    except UnicodeDecodeError:
+        return value.as_buffer().to_pybytes().decode(errors="replace")
+    except (ValueError, OverflowError, LookupError):  # a time outside the years 1 to 9999
+        with suppress(pa.ArrowException):
+            return str(value.cast(pa.int64()))
+        return f"a {value.type} that can't be shown"
+
+
+def _as_json(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, list):
+        return [_as_json(each) for each in value]
+    if isinstance(value, dict):
+        return {str(name): _as_json(each) for name, each in value.items()}
+    return value
 
 
 class _RejectsFile:

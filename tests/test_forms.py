@@ -78,7 +78,7 @@ def as_csv_reads_it(text: str, kind: TaxiType) -> list[dict[str, Any]]:
     for line in filter(None, lines):
         row: dict[str, Any] = dict.fromkeys(types)
         for name, value in zip(names, line, strict=False):
-            if value == "":
+            if value == "" or name == "__index_level_0__":
                 continue
             value = WORDS.get(name, {}).get(value, value)  # noqa: PLW2901
             read: Callable[[Any], Any] = {
@@ -132,10 +132,26 @@ def zipped(content: bytes, *names: str) -> bytes:
     return file.getvalue()
 
 
+def exported(content: bytes) -> bytes:
+    """The rows of a CSV as NYC Open Data exports them: names once, rows as lists."""
+    header, *rows = csv.reader(line for line in content.decode().splitlines() if line)
+    names = [":sid", ":id", *(name.strip().lower() for name in header)]
+    columns = [{"id": -1, "name": name.upper(), "fieldName": name} for name in names]
+    data = [["row-1", "0-0", *(value or None for value in row)] for row in rows]
+    return json.dumps({"meta": {"view": {"name": "x", "columns": columns}}, "data": data}).encode()
+
+
+def quoted(content: bytes) -> bytes:
+    file = io.StringIO()
+    csv.writer(file, quoting=csv.QUOTE_ALL).writerows(csv.reader(content.decode().splitlines()))
+    return file.getvalue().encode()
+
+
 FORMS: dict[str, Callable[[bytes], bytes]] = {
     "csv": bytes,
     "csv with a mark": lambda content: b"\xef\xbb\xbf" + content,
     "csv of Windows": lambda content: content.replace(b"\n", b"\r\n"),
+    "csv with quotes": quoted,
     "csv without an end": lambda content: content.rstrip(b"\n"),
     "csv.gz": gzip.compress,
     "csv.gz in two parts": lambda c: gzip.compress(c[:400]) + gzip.compress(c[400:]),
@@ -143,7 +159,9 @@ FORMS: dict[str, Callable[[bytes], bytes]] = {
     "json": lambda content: json.dumps(as_objects(content)).encode(),
     "json, indented": lambda content: b" \n" + json.dumps(as_objects(content), indent=1).encode(),
     "json lines": lambda c: "\n".join(map(json.dumps, as_objects(c))).encode(),
+    "json of the portal's export": exported,
     "json.gz": lambda content: gzip.compress(json.dumps(as_objects(content)).encode()),
+    "zip of a Mac": lambda content: zipped(content, "a.csv", "__MACOSX/._a.csv"),
     "zip of json": lambda content: zipped(json.dumps(as_objects(content)).encode(), "a"),
 }
 
@@ -179,15 +197,24 @@ def test_rows_with_commas_too_many_are_like_the_others(
         (ROW.removesuffix(",1,"), "", "has 18 values for 20 columns"),
         (ROW + ",,7", "", "has 22 values for 20 columns"),
         (ROW + "1,7", "", "has 21 values for 20 columns"),
-        (ROW.replace("50.5", "x"), "Fare_amount", "x"),
+        (ROW.replace("50.5", "x"), "Fare_amount", "is no number"),
+        (ROW.replace("50.5", "5-0"), "Fare_amount", "5-0"),
+        (ROW.replace("2013-09-01 00:02", "1 Sep"), "lpep_pickup_datetime", "is no time"),
+        (ROW.replace("2013-09-01 00:02:00", ""), "lpep_pickup_datetime", "has no value"),
         (ROW.replace(",N,", ",\0,"), "Store_and_fwd_flag", "has a NUL character"),
+        (ROW.replace(",N,", ',"N,'), "", "has a quotation mark without another"),
+        (ROW.replace(",N,", ',N"').replace("1,-73", '"1,-73'), "", "has 18 values for 20 columns"),
+        (f'"{ROW},', "", "has a quotation mark without another"),
+        (f'"{ROW}"', "", "has 1 values for 20 columns"),
+        (ROW.replace(",N,", f',"{100_000 * "x"}') + ",,,", "", "has a quotation mark without"),
+        (ROW.replace(",N,", f",{200_000 * 'x'},") + ",,,", "", "field larger than field limit"),
     ],
 )
 def test_a_row_that_cannot_be_read_is_told_with_its_number(
     folder: Folder, monkeypatch: pytest.MonkeyPatch, wrong: str, column: str, reason: str
 ) -> None:
     for block in (600, 1 << 20):
-        monkeypatch.setattr(forms, "CSV_BLOCK", block)
+        monkeypatch.setattr(forms, "CSV_BLOCK", max(block, 2 * len(wrong)))
         for place, commas in itertools.product((0, 5, 19), ("", ",,")):
             rows = [f"{ROW.replace('00:02:00', f'00:02:{n}')}{commas}" for n in range(10, 30)]
             rows[place] = wrong
@@ -197,8 +224,30 @@ def test_a_row_that_cannot_be_read_is_told_with_its_number(
             [reject] = folder.read_rejects()
             assert (reject["row"], reject["column"]) == (place + 1, column)
             assert reason in reject["reason"]
+            if "quotation" in reason:
+                assert reject["value"] == wrong
             seconds = [time.second for time in folder.column("pickup_datetime")]
             assert sorted(seconds) == [n for n in range(10, 30) if n != place + 10]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_quotation_marks_that_do_not_match_break_no_other_rows(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    """The rows between two of them, and a value that goes on in the next line."""
+    monkeypatch.setattr(forms, "PIECE", 700)
+    rows = [ROW.replace("00:02:00", f"00:02:{second}") for second in range(10, 60)]
+    for place in (3, 20, 49):
+        rows[place] = rows[place].replace(",N,", ',"N,')
+    for place in (4, 30):
+        rows[place] = rows[place].replace(",N,", ',"N",')
+    for place in (10, 40):
+        rows[place] = rows[place].replace(",N,", ',5" N,')  # as it stands
+    rows[45] = rows[45].replace(",N,", ',5" N,') + '"'  # its last value takes in what follows
+    folder.raw.write_bytes(green(*rows, end=end))
+    assert folder.transform(max_reject_ratio=1).rows_written == 46
+    assert sorted(reject["row"] for reject in folder.read_rejects()) == [4, 21, 46, 50]
+    assert set(folder.column("store_and_fwd_flag")) == {"N", '5" N'}
 
 
 def test_bytes_that_are_no_text_are_rejects_of_their_row_alone(folder: Folder) -> None:
@@ -206,6 +255,27 @@ def test_bytes_that_are_no_text_are_rejects_of_their_row_alone(folder: Folder) -
     folder.raw.write_bytes(b"\n".join([HEADER.encode(), *rows]))
     assert folder.transform(max_reject_ratio=1).rows_written == 1
     assert sorted(reject["row"] for reject in folder.read_rejects()) == [2, 3]
+
+
+def test_a_header_may_have_blanks_and_a_blank_line_before_it(folder: Folder) -> None:
+    header = ", ".join(f'"{name}"' for name in HEADER.split(","))
+    content = "\n".join(["", header, ROW, ""]).encode()
+    assert transformed(folder, content) == as_csv_reads_it(green(ROW).decode(), GREEN)
+
+
+def test_a_header_may_end_with_a_comma_that_rows_do_not_have(folder: Folder) -> None:
+    rows = [ROW] * 30
+    content = green(*rows).replace(b"\n", b",\n", 1)
+    assert transformed(folder, content) == as_csv_reads_it(green(*rows).decode(), GREEN)
+
+
+def test_rows_that_are_all_ragged_are_not_all_held(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(forms, "MOST_RAGGED", 1_000)
+    monkeypatch.setattr(forms, "PIECE", 10_000)
+    folder.raw.write_bytes(green(*[ROW.replace(",N,", ',"N,')] * 30_000))
+    assert "another number of values" in folder.refusal(GREEN, 1.0)
 
 
 def test_too_many_rejects_of_a_csv_fail(folder: Folder) -> None:
@@ -333,6 +403,35 @@ def test_names_may_come_later_in_json(folder: Folder, monkeypatch: pytest.Monkey
     assert [row["total_amount"] for row in found] == [None] * 3 + [61.8] * 3
 
 
+def test_names_that_identify_a_trip_may_come_later_and_rows_may_have_none(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """NYC Open Data leaves out what has no value."""
+    monkeypatch.setattr(forms, "BATCH_ROWS", 8)
+    rows = as_objects(green(*[ROW] * 6))
+    for row in rows[:2]:
+        row.pop("vendorid")
+    rows[4:] = [{}, {}]
+    folder.raw.write_text(json.dumps(rows))
+    report = folder.transform(max_reject_ratio=1)
+    assert (report.rows_read, report.rows_written) == (6, 4)
+    assert folder.column("vendor_id") == [None, None, 2, 2]
+    assert [reject["row"] for reject in folder.read_rejects()] == [5, 6]
+
+
+def test_objects_that_are_large_are_held_a_few_at_a_time(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(forms, "JSON_BYTES", 100_000)
+    rows = [{**row, "note": "x" * 50_000} for row in as_objects(green(*[ROW] * 30))]
+    folder.raw.write_text(json.dumps(rows))
+    with forms.opened(folder.raw) as source:
+        sizes = [each.batch.num_rows for each in source.rows()]
+    assert sum(sizes) == 30
+    assert max(sizes) < 10
+    assert folder.transform().new_columns == {"note": "text"}
+
+
 def test_a_trip_without_a_pickup_is_a_reject_though_no_row_has_one(
     folder: Folder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -374,6 +473,10 @@ def test_a_value_that_is_no_number_is_a_reject(folder: Folder, value: Any) -> No
         ("[1, 2]", "in place of an object"),
         ("[]", "not a file of green trips"),
         ('{"error": true, "message": "Query timed out"}', "its columns are error, message"),
+        (json.dumps({"trips": as_objects(green(*[ROW] * 5_000))}), "in one object, which is no"),
+        (f'[{{"vendorid": 1}}, {{"vendorid": "{2_000_000 * "x"}"}}]', "in one object, which is no"),
+        ('{"meta": {"view": {"columns": [{"fieldName": "a"}]}}, "data": [[1, 2]]}', "1 columns"),
+        ('{"meta": {}, "data": []}', "not a file of green trips"),
     ],
 )
 def test_json_that_has_no_trips_is_told(folder: Folder, content: str, told: str) -> None:
@@ -422,8 +525,14 @@ def test_a_packed_file_that_is_too_large_is_told(
         (gzip.compress(b"<html>"), "isn't parquet, CSV or JSON"),
         (b"\x00\x01\x02", "isn't parquet, CSV or JSON"),
         (b"VendorID" * 200_000, "isn't CSV: a line has more than"),
+        (green(ROW, ROW * 20_000, ROW), "isn't CSV: a line has more than"),
+        (green(ROW + ",1,2").replace(b"\n", b",new,new\n", 1), "two columns 'new'"),
+        (green(ROW).replace(b"\n", b",new,other\n", 1), "most of its rows have 20 values"),
     ],
-    ids=["two", "none", "gzip in zip", "cut zip", "page in gzip", "binary", "one long line"],
+    ids=[
+        *("two", "none", "gzip in zip", "cut zip", "page in gzip", "binary"),
+        *("one long line", "a long line", "two columns", "too few values"),
+    ],
 )
 def test_what_is_no_month_is_told(folder: Folder, content: bytes, told: str) -> None:
     folder.raw.write_bytes(content)

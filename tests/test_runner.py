@@ -770,7 +770,7 @@ def test_what_waited_is_like_what_did_not(
         for _ in range(4)
     }
     assert len(told) == 1
-    assert "raw can't be read as parquet" in told.pop()
+    assert "raw can't be read: " in told.pop()
     assert spares()
 
 

@@ -287,7 +287,7 @@ def test_json_months_are_loaded_by_a_script(
         "INFO: green 2024-01: read 4 rows, rejected 0; FILE: green_tripdata_2024-01.json; "
         "TYPE: green; MONTH: 2024-01; seen: 4"
     ) in lines
-    assert "WARNING: green 2024-01: columns that aren't loaded: colour" in lines
+    assert "WARNING: green 2024-01: columns that aren't loaded: colour (1)" in lines
     assert database.ledger("unknown_columns") == [(["colour"],)] * 2
     assert files_in_work(luigi_command.folder / "data") == []
 

@@ -1,6 +1,8 @@
 """Files of every era in, one schema out; rows that can't be read are set aside with a reason."""
 
 import json
+import re
+import struct
 import subprocess
 import sys
 from collections.abc import Callable
@@ -312,6 +314,102 @@ def test_a_row_that_cannot_be_read_is_set_aside_whole(
         assert folder.column("trip_type") == [8]
 
 
+IN_NEW_YORK = datetime(2024, 1, 1, 10)
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "expected"),
+    [
+        (
+            "pickup_datetime",
+            pa.array([IN_NEW_YORK] * 2).cast(pa.timestamp("us", "America/New_York")),
+            [datetime(2024, 1, 1, 5)] * 2,
+        ),
+        (
+            "dropoff_datetime",
+            pa.array([datetime(2024, 7, 1, 14), None], pa.timestamp("ms", "UTC")),
+            [datetime(2024, 7, 1, 10), None],
+        ),
+        ("store_and_fwd_flag", pa.array([b"N", b"1"]), ["N", "Y"]),
+        ("store_and_fwd_flag", pa.array(["N", None], pa.string_view()), ["N", None]),
+        ("vendor_id", pa.array([b"CMT", b"VTS"], pa.large_binary()), [1, 2]),
+        ("vendor_id", pa.array([" 2 ", "CMT"], pa.string_view()), [2, 1]),
+        ("lpep_pickup_datetime", pa.array(["2024-01-01 10:00:00"] * 2), [IN_NEW_YORK] * 2),
+    ],
+    ids=lambda value: str(getattr(value, "type", ""))[:40] or None,
+)
+def test_values_of_whatever_layout_are_read(
+    folder: Folder, name: str, values: pa.Array, expected: list[Any]
+) -> None:
+    """Moments with a time zone become what the clocks of New York show."""
+    folder.write(**{name: values})
+    if name.startswith("lpep"):
+        pq.write_table(pq.read_table(folder.raw).drop_columns(["pickup_datetime"]), folder.raw)
+    folder.transform(max_reject_ratio=0)
+    assert folder.column(name.removeprefix("lpep_")) == expected
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        (pa.array([1704103200, 1704103201]), "is a number, and no time"),
+        (pa.array(["02/30/2020 01:30:00 PM", "2020 Feb 30 01:30:00 PM"]), "a day that its month"),
+        (pa.array(["01/29/2020 14:13:01", "01/29/2020"]), "is no time"),
+        (pa.array(["2020 Jan 29 02:13:60 PM", "2020-02-30 10:00:00"]), "2020-02-30"),
+        (pa.array(["", None]), "has no value"),
+    ],
+    ids=["numbers", "days", "hours", "seconds", "nothing"],
+)
+def test_what_is_no_pickup_is_a_reject(folder: Folder, values: pa.Array, reason: str) -> None:
+    folder.write(lpep_pickup_datetime=values)
+    pq.write_table(pq.read_table(folder.raw).drop_columns(["pickup_datetime"]), folder.raw)
+    assert folder.transform(max_reject_ratio=1).rows_rejected == 2
+    assert any(reason in reject["reason"] for reject in folder.read_rejects())
+
+
+def test_a_column_without_a_name_stands_for_no_other(folder: Folder) -> None:
+    folder.write(passenger_count=pa.array([None, 7], pa.int64()), **{"": pa.array([100, 101])})
+    table = pq.read_table(folder.raw).drop_columns(["tip_amount"])
+    pq.write_table(table, folder.raw)
+    for _ in range(2):
+        report = folder.transform(max_reject_ratio=0)
+        assert report.new_columns == {"column": "bigint"}
+        assert folder.column("passenger_count") == [None, 7]
+        assert folder.column("tip_amount") == [None, None]
+        assert folder.column("column") == [100, 101]
+
+
+def test_text_that_is_no_utf8_is_a_reject_of_its_row(folder: Folder) -> None:
+    """Parquet doesn't keep a writer from it."""
+    offsets, data = pa.py_buffer(struct.pack("3i", 0, 1, 2)), pa.py_buffer(b"N\xff")
+    folder.write(store_and_fwd_flag=pa.Array.from_buffers(pa.string(), 2, [None, offsets, data]))
+    assert folder.transform(max_reject_ratio=1).rows_written == 1
+    [reject] = folder.read_rejects()
+    assert (reject["row"], reject["value"]) == (2, "\ufffd")
+
+
+def test_whatever_is_in_the_row_of_a_reject_is_shown(folder: Folder) -> None:
+    far = pa.array([[2**62], [1]], pa.list_(pa.timestamp("us")))
+    lists = pa.array([[float("nan")], [1.0]])
+    folder.write(passenger_count=["x", "1"], lists=lists, far=far)
+    assert folder.transform(max_reject_ratio=1).rows_rejected == 1
+    [reject] = folder.read_rejects()
+    assert reject["record"]["lists"] == ["nan"]
+
+
+def test_many_rejects_end_a_csv_early(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transform, "MOST_REJECTS", 1_000)
+    folder.write(passenger_count=[1])
+    header = ",".join(pq.read_schema(folder.raw).names)
+    row = ",".join(map(str, pq.read_table(folder.raw).to_pylist()[0].values()))
+    wrong = row.replace("2024-01-01", "1 January")
+    folder.raw.write_text("\n".join([header, *[wrong] * 200_000]))
+    told = re.search(r"of the first (\d+) rows can't be read", folder.refusal())
+    assert told
+    assert 1_000 < int(told[1]) < 100_000
+    assert len(folder.read_rejects()) <= int(told[1])
+
+
 @pytest.mark.parametrize("unit", ["s", "ms", "us"])
 @pytest.mark.parametrize("year", [200_000, 10_000, -1])
 def test_a_pickup_that_no_calendar_knows_is_set_aside(folder: Folder, unit: str, year: int) -> None:
@@ -445,9 +543,9 @@ def overwrite_pages(path: Path) -> None:
         (write_page, "isn't parquet, CSV or JSON"),
         (write_nothing, "isn't parquet, CSV or JSON"),
         (write_csv, "not a file of green trips: it has no column"),
-        (cut_off, "can't be read as parquet"),
-        (cut_out_of_the_middle, "can't be read as parquet"),
-        (overwrite_pages, "can't be read as parquet"),
+        (cut_off, "raw.parquet can't be read: "),
+        (cut_out_of_the_middle, "raw.parquet can't be read: "),
+        (overwrite_pages, "raw.parquet can't be read: "),
     ],
 )
 def test_a_broken_file_is_one_line(
