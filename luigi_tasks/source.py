@@ -51,7 +51,10 @@ UNREACHABLE_FOR = 60.0
 """Seconds for which a host that couldn't be reached isn't tried again."""
 
 PIECE = 1024 * 1024
-"""Bytes, the most that is held in memory at a time."""
+"""Bytes that are read and written at a time."""
+
+BLOCK = 16 * PIECE
+"""Bytes that a store is asked for at a time; its package holds a few of such blocks."""
 
 # Any other scheme is a store's, for fsspec.
 _SCHEMES = ("http", "https", "file")
@@ -238,7 +241,14 @@ def check_url(url: str) -> None:
 
 
 def shown(url: str) -> str:
-    """Leave out user and password: this is the URL that messages and records show."""
+    """Leave out user and password, and what a query says, which may be a signature: this is the URL
+    that messages and records show."""
+    return re.sub(r"(?<=[?&])([^=&#\s]+=)[^&#\s]+", r"\1...", _without_user(url))
+
+
+def _without_user(url: str) -> str:
+    if url.startswith(("abfs://", "abfss://")):
+        return url  # Azure's container stands there
     return re.sub(r"(?<=//)[^/?#]*@", "", url)
 
 
@@ -256,6 +266,11 @@ def _split(url: str) -> SplitResult:
         raise TaxiError(
             f"{shown(url)}: the scheme is {parts.scheme or 'missing'};"
             " write an http://, https:// or file:// URL, or one of a store, such as s3://"
+        )
+    if parts.scheme not in _SCHEMES and parts.password is not None:
+        raise TaxiError(
+            f"{shown(url)}: a store's password doesn't belong in its URL; its package takes it from"
+            " variables of the environment"
         )
     if parts.scheme != "file" and not parts.hostname:
         raise TaxiError(f"{shown(url)}: the host is missing; write {parts.scheme}://host/path")
@@ -286,10 +301,7 @@ def _ask(
     import urllib3
 
     parts = _split(url)
-    since, why = _unreachable.get((method, _host(url)), (0.0, ""))
-    if why and time.monotonic() - since < UNREACHABLE_FOR:
-        raise TaxiError(why)
-
+    _check_reached(method, url)
     adapter = requests.adapters.HTTPAdapter(
         max_retries=urllib3.Retry(
             total=retries,
@@ -310,7 +322,7 @@ def _ask(
         try:
             response = session.request(
                 method,
-                shown(url),
+                _without_user(url),
                 headers={"Accept-Encoding": "identity", **headers},
                 timeout=timeout,
                 stream=True,
@@ -326,6 +338,13 @@ def _ask(
             raise TaxiError(f"{shown(url)}: {_reason(error)}; check the URL") from None
         with response:
             yield response
+
+
+def _check_reached(method: str, url: str) -> None:
+    """Raise a TaxiError if the host couldn't be reached a moment ago."""
+    since, why = _unreachable.get((method, _host(url)), (0.0, ""))
+    if why and time.monotonic() - since < UNREACHABLE_FOR:
+        raise TaxiError(why)
 
 
 def _reason(error: BaseException) -> str:
@@ -538,6 +557,17 @@ def _pieces(file: Path) -> Iterator[bytes]:
 # Stores, by fsspec
 
 
+#: What s3fs, adlfs, gcsfs and fsspec's own call the moment of a file's last change.
+_MODIFIED = ("LastModified", "last_modified", "mtime", "created")
+#: What their packages raise when no connection comes about.
+_NO_CONNECTION = (
+    "EndpointConnectionError",
+    "ConnectTimeoutError",
+    "ClientConnectorError",
+    "ServiceRequestError",
+)
+
+
 def _is_stores(scheme: str) -> bool:
     if not scheme:
         return False
@@ -545,7 +575,8 @@ def _is_stores(scheme: str) -> bool:
         import fsspec
     except ImportError:
         raise TaxiError(
-            f"{scheme}:// needs more packages: pip install 'luigi-tasks[stores]'"
+            f"{scheme}:// isn't http, https or file; a store, such as s3://, needs more packages: "
+            "pip install 'luigi-tasks[stores]'"
         ) from None
     return scheme in fsspec.available_protocols()
 
@@ -560,11 +591,13 @@ def _stored(url: str) -> Announced | None:
             return None
     if found["type"] != "file":
         return None
-    modified = found.get("LastModified") or found.get("updated") or found.get("created")
-    moment = datetime.fromisoformat(modified) if isinstance(modified, str) else modified
+    moments = [found.get(key) for key in _MODIFIED]
+    moment = next((each for each in moments if isinstance(each, datetime)), None)
     return Announced(
-        etag=found.get("ETag") or found.get("etag"),
-        last_modified=moment.isoformat(timespec="seconds") if moment else None,
+        etag=found.get("ETag") or found.get("etag") or None,
+        last_modified=(
+            moment.astimezone(timezone.utc).isoformat(timespec="seconds") if moment else None
+        ),
         bytes=found["size"],
     )
 
@@ -583,7 +616,12 @@ def _copy_stored(
     origin = _Origin(
         url=shown(url), etag=before.etag, last_modified=modified or None, total=before.bytes
     )
-    digests = _write(part, 0, _stored_pieces(url), origin, report)
+    try:
+        digests = _write(part, 0, _stored_pieces(url), origin, report)
+    except TaxiError:
+        if _stored(url) != before:  # s3fs doesn't read on from another edition
+            raise _DamagedError("it changed while it was copied") from None
+        raise
     if _stored(url) != before or part.stat().st_size != before.bytes:
         raise _DamagedError("it changed while it was copied")
     return origin, digests
@@ -592,7 +630,7 @@ def _copy_stored(
 def _stored_pieces(url: str) -> Iterator[bytes]:
     with _telling(url):
         files, path = _store(url)
-        with files.open(path, "rb") as opened:
+        with files.open(path, "rb", block_size=BLOCK) as opened:
             while piece := opened.read(PIECE):
                 yield piece
 
@@ -608,12 +646,18 @@ def _store(url: str) -> tuple[Any, str]:
 @contextmanager
 def _telling(url: str) -> Iterator[None]:
     """Turn what a store or its package says into one line."""
+    _check_reached("", url)
     try:
         yield
-    except (ImportError, OSError, ValueError) as error:
-        raise TaxiError(f"{shown(url)}: {_reason(error)}") from None
     except Exception as error:  # noqa: BLE001 - each package has its own, such as NoCredentialsError
-        raise TaxiError(f"{shown(url)}: {type(error).__name__}: {_reason(error)}") from None
+        reason = _reason(error)
+        if type(error).__name__ in _NO_CONNECTION or reason == "no answer in time":
+            why = f"cannot reach {_host(url)}: {reason}; check the URL and the network"
+            _unreachable["", _host(url)] = (time.monotonic(), why)
+            raise TaxiError(why) from None
+        if not isinstance(error, (ImportError, OSError, ValueError)):
+            reason = f"{type(error).__name__}: {reason}"
+        raise TaxiError(f"{shown(url)}: {reason}") from None
 
 
 # The part and what becomes of it

@@ -803,7 +803,7 @@ def test_credentials_are_sent_and_never_shown(
     mirror: Mirror, path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("DEBUG")
-    url = mirror.url(NAME + "?version=1", credentials="me:s%3Acret@")
+    url = mirror.url(NAME + "?version=1&x", credentials="me:s%3Acret@")
     assert is_published(url)
     mirror.faults = [Cut(after=100_000), Status(500), Page(), Status(401)]
     part = path.with_name(NAME + ".part.json")
@@ -820,7 +820,8 @@ def test_credentials_are_sent_and_never_shown(
     edition = fetch(url, path, report=look)
     shown += [*edition_path(path).read_text().splitlines(), caplog.text]
 
-    assert edition.url == mirror.url(NAME + "?version=1")
+    assert edition.url == mirror.url(NAME + "?version=...&x")
+    assert {request.path for request in mirror.requests} == {f"/{NAME}?version=1&x"}
     sent = "Basic " + base64.b64encode(b"me:s:cret").decode()
     assert {request.headers["Authorization"] for request in mirror.requests} == {sent}
     assert not [text for text in shown if "cret" in text or sent in text]

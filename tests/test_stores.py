@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from luigi_tasks import source
 from luigi_tasks.errors import TaxiError
 
+AT = datetime(2026, 1, 1, tzinfo=timezone(timedelta(hours=-5)))
 URL = "memory://trip-data/a.csv"
 CONTENT = b"VendorID\n" * 300_000
 
@@ -54,18 +56,39 @@ def test_a_file_that_changes_while_it_is_fetched_is_fetched_anew(
 
 
 @pytest.mark.parametrize(
+    "facts",
+    [
+        {"etag": "x", "updated": "2026-01-01T00:00:00.000Z", "mtime": AT},  # as gcsfs has it
+        {"etag": "x", "last_modified": AT, "creation_time": AT},  # as adlfs
+        {"ETag": "x", "LastModified": AT},  # as s3fs
+    ],
+)
+def test_an_edition_is_told_in_every_packages_words(
+    monkeypatch: pytest.MonkeyPatch, facts: dict[str, Any]
+) -> None:
+    class Files:
+        def info(self, path: str) -> dict[str, Any]:
+            return {"type": "file", "size": 1, **facts}
+
+    monkeypatch.setattr(source, "_store", lambda url: (Files(), url))
+    assert source.look(URL) == source.Announced("x", "2026-01-01T05:00:00+00:00", 1)
+
+
+@pytest.mark.parametrize(
     ("url", "told"),
     [
         ("memory://trip-data/b.csv", "not published there"),
         ("memory://trip-data", "not published there"),
         ("memory:///a.csv", "the host is missing"),
         ("nope://trip-data/a.csv", "the scheme is nope"),
+        ("memory://key:secret@trip-data/a.csv", "memory://trip-data/a.csv: a store's password"),
     ],
 )
 def test_what_is_not_there_is_told(store: Any, tmp_path: Path, url: str, told: str) -> None:
     for _ in range(2):
-        with pytest.raises(TaxiError, match=told):
+        with pytest.raises(TaxiError, match=told) as refused:
             source.fetch(url, tmp_path / "a.csv")
+        assert "secret" not in str(refused.value)
         assert list(tmp_path.iterdir()) == []
 
 
