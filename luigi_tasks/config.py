@@ -46,11 +46,14 @@ class ParametersParameter(luigi.DictParameter):
 
     def parse(self, source: str) -> Any:
         try:
-            return super().parse(source)
+            parameters = super().parse(source)
         except ValueError as error:
             raise TaxiError(
                 f'of-params {source!r}: must be JSON such as {{"taxi_type": "green"}}; {error}'
             ) from None
+        if not isinstance(parameters, Mapping):
+            raise TaxiError(f'of-params {source!r}: must be JSON such as {{"taxi_type": "green"}}')
+        return parameters
 
 
 class TaxiTypeParameter(luigi.ChoiceParameter[str]):
@@ -239,6 +242,12 @@ def kept(taxi_type: str) -> TaxiType:
     return replace(kind, columns=tuple(c for c in kind.columns if c.name in names))
 
 
+def schema_contract() -> str:
+    """What is done with columns that the catalog doesn't know: none is added to those named."""
+    contract = str(transform().schema_contract)
+    return "discard" if contract == "evolve" and _named_columns() else contract
+
+
 def _named_columns() -> list[str]:
     return transform().columns.replace(",", " ").split()
 
@@ -266,7 +275,9 @@ def check(taxi_type: str = "yellow", month: date = date(2024, 1, 1)) -> None:
 
     :raises TaxiError: names the section, the key, what it got and what is allowed.
     """
-    for section in (source, storage, warehouse, trips, transform, quality, runner, cleanup):
+    sections = (source, storage, warehouse, trips, transform, quality, runner, cleanup)
+    _check_sections([section.__name__ for section in sections])
+    for section in sections:
         try:
             _check_keys(section)
             section()
@@ -299,6 +310,13 @@ def check(taxi_type: str = "yellow", month: date = date(2024, 1, 1)) -> None:
     _check_tables(taxi_type, month)
 
 
+def _check_sections(ours: list[str]) -> None:
+    """Refuse a section that has nearly the name of one of ours."""
+    for name in set(get_config().sections()) - set(_packaged().sections()):
+        if close := difflib.get_close_matches(name, ours, 1, cutoff=0.8):
+            raise TaxiError(f"[{name}]: is no section; did you mean [{close[0]}]?")
+
+
 def _check_keys(section: type[luigi.Config]) -> None:
     """Refuse a key that is no setting, but for the name of a source."""
     settings = [key for key, _ in section.get_params()]
@@ -316,9 +334,12 @@ def _check_quality(settings: quality) -> None:
     if not settings.least_rows >= 0:
         raise TaxiError(f"[quality] least_rows: {settings.least_rows} must be 0 or more")
     most = settings.most
-    is_mapping = isinstance(most, Mapping)
-    if not is_mapping or not all(isinstance(each, (int, float)) for each in most.values()):
-        raise TaxiError(f'[quality] most: {most!r} must be like {{"negative_total": 0.05}}')
+    shares = most.values() if isinstance(most, Mapping) else [None]
+    if not all(isinstance(share, (int, float)) and 0 <= share <= 1 for share in shares):
+        raise TaxiError(
+            f'[quality] most: {most!r} must be like {{"negative_total": 0.05}}, with shares from '
+            "0 to 1"
+        )
     for kind in most.keys() - KINDS.keys():
         raise TaxiError(f"[quality] most: {kind!r} must be one of {', '.join(KINDS)}")
 
@@ -368,12 +389,18 @@ def _check_tables(taxi_type: str, month: date) -> None:
         )
 
 
-def _use_packaged_defaults() -> None:
-    """Fill in whatever the user's configuration leaves open from the package's ``luigi.cfg``."""
+@lru_cache
+def _packaged() -> configparser.RawConfigParser:
+    """The package's ``luigi.cfg``."""
     packaged = configparser.RawConfigParser()
     packaged.optionxform = str  # type: ignore[assignment, method-assign]
     packaged.read_string((files("luigi_tasks") / "luigi.cfg").read_text(encoding="utf-8"))
-    settings = get_config()
+    return packaged
+
+
+def _use_packaged_defaults() -> None:
+    """Fill in whatever the user's configuration leaves open from the package's ``luigi.cfg``."""
+    packaged, settings = _packaged(), get_config()
     for section in packaged.sections():
         for key, value in packaged.items(section):
             if not settings.has_option(section, key):

@@ -4,6 +4,7 @@ import logging
 import re
 
 from luigi.parameter import ParameterException
+from luigi.rpc import RPCError
 from luigi.task_register import TaskClassException
 
 from luigi_tasks.errors import TaxiError
@@ -18,6 +19,8 @@ class OneLine(logging.Filter):
 
     #: What Luigi says of an error that ends it, a wrong value in a flag for one.
     _UNCAUGHT = "Uncaught exception in luigi"
+    #: What it says when ``luigid`` isn't there.
+    _NO_SCHEDULER = "Failed connecting to remote scheduler %r"
     #: A traceback that Luigi has made part of a message, and the TaxiError it ends with.
     _TRACEBACK = re.compile(
         r"Traceback \(most recent call last\):.*^luigi_tasks\.errors\.TaxiError: (.*)",
@@ -32,6 +35,9 @@ class OneLine(logging.Filter):
             happened, told = record.getMessage(), " ".join(str(error).split())
             record.msg = told if happened == self._UNCAUGHT else f"{happened}: {told}"
             record.args = record.exc_info = None
+        elif record.msg == self._NO_SCHEDULER:
+            record.msg += "; start luigid there, or set local_scheduler = true"
+            record.exc_info = None
         elif "Traceback" in str(record.msg):
             found = self._TRACEBACK.search(record.getMessage())
             if found:
@@ -43,7 +49,7 @@ class OneLine(logging.Filter):
 def _mistake(error: BaseException | None) -> Exception | None:
     """The mistake that an exception is, or comes from."""
     while error is not None:
-        if isinstance(error, (TaxiError, ParameterException, TaskClassException)):
+        if isinstance(error, (TaxiError, ParameterException, TaskClassException, RPCError)):
             return error
         error = error.__cause__ or error.__context__
     return None

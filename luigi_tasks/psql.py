@@ -10,11 +10,12 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import psycopg2.extensions
 from luigi.configuration import get_config
 
-from luigi_tasks import embedded, warehouse
+from luigi_tasks import config, embedded, warehouse
 from luigi_tasks.errors import TaxiError
 
 
@@ -32,6 +33,10 @@ def main(arguments: list[str] | None = None) -> int:
         value = getattr(options, f"{section}_{key}")
         if value:
             get_config().set(section, key, value.replace("%", "%%"))
+    root = Path(config.storage().render("root"))
+    if config.warehouse().url == "embedded" and not (root / "warehouse").is_dir():
+        print(f"no warehouse is in {root} yet: load a month first", file=sys.stderr)
+        return 1
     try:
         facts = psycopg2.extensions.parse_dsn(warehouse.url())
     except TaxiError as error:

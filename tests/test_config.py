@@ -346,6 +346,7 @@ def test_the_defaults_are_not_refused() -> None:
         ("quality", "least_rows", "half", "least_rows"),
         ("quality", "most", "[1]", 'like {"negative_total": 0.05}'),
         ("quality", "most", '{"stray": "1"}', 'like {"negative_total": 0.05}'),
+        ("quality", "most", '{"stray": 10}', "shares from 0 to 1"),
         ("quality", "most", '{"strays": 0.1}', "'strays' must be one of stray, null_pass"),
         ("transform", "max_reject_ratio", "1.5", "from 0 to 1"),
         ("transform", "max_reject_ratio", "-0.1", "from 0 to 1"),
@@ -399,6 +400,13 @@ def test_a_key_that_is_no_setting_is_refused(
     settings(section, key, "60")
     for _ in range(2):
         assert refusal().startswith(told)
+
+
+def test_a_section_with_nearly_the_right_name_is_refused(settings: Set) -> None:
+    settings("spark", "url", "somebody else's")
+    config.check("green", JANUARY)
+    settings("warehous", "url", "postgresql://x/y")
+    assert refusal() == "[warehous]: is no section; did you mean [warehouse]?"
 
 
 @pytest.mark.parametrize("key", ["timeout", "retries", "max_reject_ratio", "enabled"])
