@@ -1,4 +1,4 @@
-"""Whether a month is published at ``[source] url``."""
+"""Whether a month is published at ``[source] url``, and whether it was replaced there."""
 
 import logging
 from collections.abc import Sequence
@@ -34,8 +34,13 @@ class PublishedTarget(luigi.Target):
     def __init__(self, taxi_type: str, month: date) -> None:
         self.taxi_type, self.month = taxi_type, month
 
-    def __str__(self) -> str:
+    @property
+    def url(self) -> str:
+        """Where it is looked for first."""
         return urls(self.taxi_type, self.month)[0]
+
+    def __str__(self) -> str:
+        return source.shown(self.url)
 
     def exists(self) -> bool:
         """Whether it is published.
@@ -46,34 +51,46 @@ class PublishedTarget(luigi.Target):
         if find(self.taxi_type, self.month):
             return True
         _check_source(self.taxi_type, self.month)
+        logger.info("%s isn't published yet", self)
         return False
 
 
 def changed(taxi_type: str, months: Sequence[date]) -> set[date]:
     """Those of the months that are merged, and whose file has been replaced since, or may have.
 
-    A few are asked for at a time; one that is gone from the source stays as it is.
+    A few are asked for at a time. One that is gone from the source stays as it is; one that can't
+    be asked for counts as changed, for its own task to fail.
 
-    :raises TaxiError: all are gone, and so are others: the URL is wrong.
+    :raises TaxiError: none can be asked for; or all are gone, and so are others: the URL is wrong.
     """
     settings = config.source()
     merged = warehouse.merged_editions(taxi_type, months)
 
-    def look(month: date) -> source.Announced | None:
-        looks = (
-            source.look(url, timeout=settings.timeout, retries=settings.retries)
-            for url in urls(taxi_type, month)
-        )
-        return next(filter(None, looks), None)
+    def look(month: date) -> source.Announced | TaxiError | None:
+        try:
+            for url in urls(taxi_type, month):
+                found = source.look(url, timeout=settings.timeout, retries=settings.retries)
+                if found:
+                    return found
+        except TaxiError as error:
+            return error
+        return None
 
     with ThreadPoolExecutor(REQUESTS_AT_ONCE) as threads:
-        announced = dict(zip(merged, threads.map(look, merged), strict=True))
-    gone = [month for month, found in announced.items() if not found]
-    if gone and len(gone) == len(merged):
+        answers = dict(zip(merged, threads.map(look, merged), strict=True))
+    errors = [found for found in answers.values() if isinstance(found, TaxiError)]
+    if errors and len(errors) == len(answers):
+        raise errors[0]
+    gone = [month for month, found in answers.items() if found is None]
+    if gone and len(gone) == len(answers):
         _check_source(taxi_type, gone[0])
     for month in gone:
         logger.warning("%s %s is no longer published", taxi_type, f"{month:%Y-%m}")
-    return {month for month, found in announced.items() if found and merged[month].differs(found)}
+    return {
+        month
+        for month, found in answers.items()
+        if isinstance(found, TaxiError) or (found and merged[month].differs(found))
+    }
 
 
 #: Files that were seen: a task is asked more than once, and what is published stays.
@@ -97,6 +114,6 @@ def _check_source(taxi_type: str, month: date) -> None:
     candidates = [other for other in others if first <= other]
     if not any(find(taxi_type, other) for other in candidates):
         raise TaxiError(
-            f"nothing is published at {source.shown(urls(taxi_type, month)[0])}, nor for "
-            f"{', '.join(f'{other:%Y-%m}' for other in candidates)}: is [source] url right?"
+            f"nothing is published at {source.shown(urls(taxi_type, month)[0])}, nor for the "
+            f"months {', '.join(f'{other:%Y-%m}' for other in candidates)}: is [source] url right?"
         )

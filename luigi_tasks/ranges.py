@@ -11,7 +11,7 @@ from luigi.parameter import ParameterException
 from luigi_tasks import config, storage, warehouse
 from luigi_tasks.config import MonthParameter, ParametersParameter
 from luigi_tasks.errors import TaxiError
-from luigi_tasks.tasks import TaxiMerge
+from luigi_tasks.tasks import TaxiMerge, TaxiRefresh
 
 
 class RangeMonthly(luigi.tools.range.RangeMonthly):
@@ -43,6 +43,8 @@ class RangeMonthly(luigi.tools.range.RangeMonthly):
             self._instantiate_task_cls(self.start)  # has its settings checked
         except ParameterException as error:
             raise TaxiError(f"--of-params: {error}") from None
+        except StopIteration:
+            raise TaxiError(f"--of {self.of_cls.__name__}: a task without a month") from None
 
     def requires(self) -> list[luigi.Task]:
         """The months that are missing, last one first: the worker takes them from the end."""
@@ -75,7 +77,8 @@ def clean_up_after_killed_run(_: RangeMonthly) -> None:
 
 
 @TaxiMerge.event_handler(luigi.Event.DEPENDENCY_PRESENT)
-def clean_up_after_killed_merge(task: TaxiMerge) -> None:
+@TaxiRefresh.event_handler(luigi.Event.DEPENDENCY_PRESENT)
+def clean_up_after_killed_merge(task: TaxiMerge | TaxiRefresh) -> None:
     if (task.taxi_type, task.month) in storage.left_over():
         remove_left_over()
 
@@ -85,6 +88,6 @@ def remove_left_over() -> None:
     if not config.cleanup().enabled:
         return
     for taxi_type, month in sorted(storage.left_over()):
-        with warehouse.turn(taxi_type, month, wait=False) as held:
+        with warehouse.turn(f"{taxi_type} {month:%Y-%m}", wait=False) as held:
             if held and warehouse.merged_months(taxi_type, [month]):
                 storage.MonthFiles(taxi_type, month).remove()

@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 from luigi_tasks.errors import TaxiError
 
+#: Of the table of zones; tells it from somebody else's.
+ZONES_COMMENT = "Taxi zones of the TLC"
 _HEADER = ["LocationID", "Borough", "Zone", "service_zone"]
 
 

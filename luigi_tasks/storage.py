@@ -82,22 +82,13 @@ class MonthFiles:
             shutil.rmtree(folder, ignore_errors=True)
 
     def remove(self) -> None:
-        """Remove what only the load needs; a failure is logged, for it harms nothing but space."""
-        self.remove_all(self.raw, self.trips)
+        """Remove what only the load needs."""
+        remove(self.raw, self.trips)
         self._remove_work()
 
     def remove_raw(self) -> None:
         """Remove the published file: what it was transformed to stands for it."""
-        self.remove_all(self.raw)
-
-    @staticmethod
-    def remove_all(*paths: Path) -> None:
-        try:
-            for path in paths:
-                for left in path.parent.glob(f"{path.name}*"):
-                    left.unlink(missing_ok=True)
-        except OSError as error:
-            logger.warning("files that aren't needed are still there: %s", error)
+        remove(self.raw)
 
     @property
     def _record(self) -> Path:
@@ -128,8 +119,14 @@ def zones_file() -> Path:
     return Path(config.storage().render("root")).resolve() / "raw" / "taxi_zone_lookup.csv"
 
 
-def remove_zones_file() -> None:
-    MonthFiles.remove_all(zones_file())
+def remove(*files: Path) -> None:
+    """Remove files and what is beside them; a failure is logged, for it harms nothing but space."""
+    try:
+        for file in files:
+            for left in file.parent.glob(f"{file.name}*"):
+                left.unlink(missing_ok=True)
+    except OSError as error:
+        logger.warning("files that aren't needed are still there: %s", error)
 
 
 def left_over() -> set[tuple[str, date]]:

@@ -5,14 +5,13 @@ import time
 from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import date, datetime, timezone
-from pathlib import Path
 from typing import Any
 
 import luigi
 from luigi.util import requires
 
-from luigi_tasks import config, published, reference, script, source, storage, warehouse
-from luigi_tasks.catalog import FINGERPRINT_VERSION, TAXI_TYPES
+from luigi_tasks import config, published, quality, reference, script, source, storage, warehouse
+from luigi_tasks.catalog import TAXI_TYPES
 from luigi_tasks.config import MonthParameter, TaxiTypeParameter
 from luigi_tasks.errors import TaxiError
 from luigi_tasks.log import OneLine
@@ -76,7 +75,7 @@ class Step(MonthTask):
 
     def run(self) -> None:
         """Wait for the month's turn, and do the work unless another run has done it meanwhile."""
-        with warehouse.turn(self.taxi_type, self.month):
+        with warehouse.turn(self.label):
             if not self.complete():  # type: ignore[attr-defined]
                 self.work()
 
@@ -94,20 +93,29 @@ class FileStep(Step):
         return config.cleanup().enabled and self.merged.exists()
 
 
-def _is_of_today(load: Load | None) -> bool:
-    """Whether something is loaded, and by the transform that is set now."""
-    return load is not None and load.script == script.identity()
+def _is_of_today(load: Load | None, files: storage.MonthFiles) -> bool:
+    """Whether something is loaded, from the source and by the transform that are set now."""
+    return load is not None and load.script == script.identity() and _is_of_source(load.url, files)
+
+
+def _is_of_source(url: str, files: storage.MonthFiles) -> bool:
+    return url in map(source.shown, published.urls(files.taxi_type, files.month))
 
 
 class RawTarget(luigi.LocalTarget):
-    """A fetched file with the record of its edition."""
+    """A fetched file with the record of its edition, from the source that is set now."""
+
+    def __init__(self, files: storage.MonthFiles) -> None:
+        super().__init__(str(files.raw))
+        self.files = files
 
     def exists(self) -> bool:
-        return source.read_edition(Path(self.path)) is not None
+        edition = source.read_edition(self.files.raw)
+        return edition is not None and _is_of_source(edition.url, self.files)
 
 
 class TripsTarget(luigi.LocalTarget):
-    """A canonical file with the record of its load, made from the raw file by today's script."""
+    """A canonical file with the record of its load, made from the raw file as it is set now."""
 
     def __init__(self, files: storage.MonthFiles) -> None:
         super().__init__(str(files.trips))
@@ -116,7 +124,7 @@ class TripsTarget(luigi.LocalTarget):
     def exists(self) -> bool:
         load, edition = self.files.read_load(), source.read_edition(self.files.raw)
         is_of_raw = load is None or edition is None or edition.sha256 == load.sha256
-        return is_of_raw and _is_of_today(load)
+        return is_of_raw and _is_of_today(load, self.files)
 
     def outputs(self) -> dict[str, Any]:
         """The values that the transform's script reported."""
@@ -137,13 +145,13 @@ class TaxiDownload(FileStep, luigi.Task):
     """Fetch a month's file, with a record of its edition."""
 
     def output(self) -> RawTarget:
-        return RawTarget(str(self.files.raw))
+        return RawTarget(self.files)
 
     def work(self) -> None:
         settings = config.source()
         with Progress(self, f"fetching {self.label}", "B") as progress:
             edition = source.fetch(
-                published.find(self.taxi_type, self.month) or str(self.input()),
+                published.find(self.taxi_type, self.month) or self.input().url,
                 self.files.raw,
                 timeout=settings.timeout,
                 retries=settings.retries,
@@ -178,7 +186,6 @@ class TaxiTransform(FileStep, luigi.Task):
                 unknown_columns=made.unknown_columns,
                 quality=made.quality,
                 new_columns=made.new_columns,
-                fingerprint_version=FINGERPRINT_VERSION,
                 transform_seconds=time.monotonic() - began,
                 started_at=started_at,
                 script=made.script,
@@ -199,13 +206,16 @@ class TaxiTransform(FileStep, luigi.Task):
         if load.rows_rejected:
             logger.warning("%s: the rejects are in %s", self.label, self.files.rejects)
         if load.unknown_columns:
-            unknown = ", ".join(load.unknown_columns)
-            logger.warning("%s: columns that aren't loaded: %s", self.label, unknown)
+            names = ", ".join(map(printable, load.unknown_columns))
+            count = len(load.unknown_columns)
+            logger.warning("%s: columns that aren't loaded: %s (%d)", self.label, names, count)
 
 
 @requires(TaxiTransform)
 class TaxiStageLoad(Step, luigi.Task):
     """Copy a month's trips into its staging table."""
+
+    resources = {"warehouse": 1}
 
     def output(self) -> warehouse.StagedTarget:
         return warehouse.StagedTarget(self.taxi_type, self.month)
@@ -213,7 +223,7 @@ class TaxiStageLoad(Step, luigi.Task):
     def complete(self) -> bool:
         """A merged month is staged no more: then the merge stands for it."""
         load = self.output().load()
-        return _is_of_today(load) or self.merged.exists()
+        return _is_of_today(load, self.files) or self.merged.exists()
 
     def work(self) -> None:
         load = self.files.read_load()
@@ -230,11 +240,19 @@ class TaxiStageLoad(Step, luigi.Task):
 class TaxiMerge(Step, luigi.Task):
     """Merge a staged month into the trips table, each trip once, and clean up after it."""
 
+    resources = {"warehouse": 1}
+
     def output(self) -> warehouse.MergedTarget:
         return self.merged
 
     def work(self) -> None:
-        merged = warehouse.merge(self.taxi_type, self.month)
+        try:
+            merged = warehouse.merge(self.taxi_type, self.month)
+        except quality.ExceededError:
+            if config.cleanup().enabled:  # so that the next run fetches it anew, corrected perhaps
+                warehouse.unstage(self.taxi_type, self.month)
+                self.files.remove()
+            raise
         told = (
             f"inserted {merged.rows_inserted} rows, {merged.rows_present} were there, "
             f"{merged.rows_duplicate} duplicates, {merged.rows_stray} strays"
@@ -260,14 +278,19 @@ class TaxiMerge(Step, luigi.Task):
 class TaxiRefresh(Step, luigi.Task):
     """Load a merged month anew if its file was replaced at the source.
 
-    Until the new edition is merged, the old one stays; that is one transaction.
+    Until the new edition is merged the old one stays; one transaction replaces it.
     """
+
+    resources = {"warehouse": 1}
 
     def complete(self) -> bool:
         return not published.changed(self.taxi_type, [self.month])
 
     def work(self) -> None:
-        merged = warehouse.merged_editions(self.taxi_type, [self.month])[self.month]
+        merged = warehouse.merged_editions(self.taxi_type, [self.month]).get(self.month)
+        if merged is None:
+            logger.info("%s: isn't merged any more", self.label)
+            return
         self._do(TaxiDownload)
         edition = source.read_edition(self.files.raw)
         if edition and edition.sha256 == merged.sha256:
@@ -307,12 +330,14 @@ class TaxiZones(CheckedTask, luigi.Task):
     def run(self) -> None:
         settings, url = config.source(), config.source().render("zones_url")
         file = storage.zones_file()
-        source.fetch(url, file, timeout=settings.timeout, retries=settings.retries)
-        zones = reference.read_zones(file)
-        warehouse.load_zones(url, zones)
-        logger.info("loaded %d taxi zones", len(zones))
-        if config.cleanup().enabled:
-            storage.remove_zones_file()
+        with warehouse.turn("taxi zones"):
+            source.fetch(url, file, timeout=settings.timeout, retries=settings.retries)
+            zones = reference.read_zones(file)
+            before = warehouse.load_zones(url, zones)
+            level = logging.WARNING if len(zones) < before else logging.INFO
+            logger.log(level, "loaded %d taxi zones in place of %d", len(zones), before)
+            if config.cleanup().enabled:
+                storage.remove(file)
 
 
 class TaxiReset(Step, luigi.Task):

@@ -30,11 +30,19 @@ from psycopg2.extensions import connection, cursor, parse_dsn
 from psycopg2.sql import Identifier
 
 from luigi_tasks import config, embedded, quality
-from luigi_tasks.catalog import LOOKUPS, NEW_TYPES, TAXI_TYPES, Column, TaxiType, shared_columns
+from luigi_tasks.catalog import (
+    FINGERPRINT_VERSION,
+    LOOKUPS,
+    NEW_TYPES,
+    TAXI_TYPES,
+    Column,
+    TaxiType,
+    shared_columns,
+)
 from luigi_tasks.chunks import Chunks, ahead
 from luigi_tasks.errors import TaxiError
-from luigi_tasks.reference import Zone
-from luigi_tasks.source import Announced, Edition
+from luigi_tasks.reference import ZONES_COMMENT, Zone
+from luigi_tasks.source import Announced, Edition, shown
 
 logger = logging.getLogger("luigi-interface.warehouse")
 
@@ -60,8 +68,11 @@ LATER_COLUMNS = [
     "quality",
     "new_columns",
     "fingerprint_version",
+    "rows_shared",
 ]
 
+#: Begins the marker of taxi zones, before their URL.
+_ZONES_PREFIX = "TaxiZones "
 #: Stands before the columns that are kept, in the comment of a table that hasn't all of them.
 _KEPT = ". Columns kept: "
 
@@ -73,9 +84,9 @@ class Load:
     """What is known of a load before the merge: the edition, the counts, the durations in seconds.
 
     ``quality`` counts what is odd in the rows, ``new_columns`` has the types of columns that the
-    catalog doesn't know, ``script`` names the user's transform, if there was
-    one, and ``outputs`` and ``metrics`` are what it reported. All this comes with the canonical
-    file, and then as the comment of the staging table.
+    catalog doesn't know, ``script`` names the user's transform, if there was one, and ``outputs``
+    and ``metrics`` are what it reported. All this comes with the canonical file, and then as the
+    comment of the staging table.
     """
 
     url: str
@@ -89,7 +100,6 @@ class Load:
     unknown_columns: list[str]
     quality: dict[str, int]
     new_columns: dict[str, str]
-    fingerprint_version: int
     download_seconds: float
     transform_seconds: float
     started_at: str
@@ -98,6 +108,7 @@ class Load:
     metrics: list[dict[str, Any]] = field(default_factory=list)
     rows_duplicate: int = 0
     stage_seconds: float = 0.0
+    fingerprint_version: int = FINGERPRINT_VERSION
 
     def reported(self) -> list[tuple[str, Any]]:
         """What a script reported, by name: outputs, then metrics."""
@@ -125,14 +136,46 @@ class MergedEdition:
         return False
 
 
+@dataclass(frozen=True)
+class LastLoad:
+    """A month's last load, by the ledger: where its trips went, and what they were made of."""
+
+    pickup_months: dict[str, Any]
+    outputs: dict[str, Any]
+    sha256: str
+    script: str | None
+    new_columns: dict[str, str]
+    package_version: str
+    rows_staged: int
+    rows_duplicate: int
+
+    @property
+    def places(self) -> list[dict[str, Any]]:
+        """The bounds of the pickups that it was merged into."""
+        return [_bounds(date.fromisoformat(f"{each}-01")) for each in self.pickup_months]
+
+    def was_made_of(self, load: Load) -> bool:
+        """Whether it was of the same file, by the same transform."""
+        return (self.sha256, self.script, self.new_columns, self.rows_staged) == (
+            load.sha256,
+            load.script,
+            load.new_columns,
+            load.rows_staged,
+        ) and self.package_version == version("luigi-tasks")
+
+
 @dataclass
 class Merged:
-    """What a merge did; ``rows_staged`` is the sum of duplicate, present and inserted."""
+    """What a merge did; ``rows_staged`` is the sum of duplicate, present and inserted.
+
+    ``rows_shared`` are those present that came with another month's file.
+    """
 
     rows_staged: int = 0
     rows_duplicate: int = 0
     rows_present: int = 0
     rows_inserted: int = 0
+    rows_shared: int = 0
     rows_removed: int = 0
     rows_stray: int = 0
     pickup_months: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -156,14 +199,13 @@ class TableTarget(PostgresTarget):
         return _session()
 
     def create_marker_table(self) -> None:
-        with _transaction(self.update_id) as cursor:
-            _create_missing_tables(cursor)
+        _prepare(self.update_id)
 
     def touch(self, connection: connection | None = None) -> None:
         """Set the marker, in the caller's transaction where there is one."""
         if connection is None:
+            _prepare(self.update_id)
             with _transaction(self.update_id) as cursor:
-                _create_missing_tables(cursor)
                 _set_marker(cursor, self.update_id, self.table)
         else:
             _set_marker(connection.cursor(), self.update_id, self.table)
@@ -201,20 +243,19 @@ class MergedTarget(TableTarget):
 
     def outputs(self) -> dict[str, Any]:
         """The values that the transform's script reported when the month was last loaded."""
-        label = f"outputs of {self.taxi_type} {self.month:%Y-%m}"
-        names = {"taxi_type": self.taxi_type, "month": self.month}
-        try:
-            rows = _ask(label, "last_load.sql", **names, trips=config.trips_table(self.taxi_type))
-        except psycopg2.errors.UndefinedColumn:  # a ledger of an earlier version, until a load
-            return {}
-        return dict(rows[0][1]) if rows else {}
+        with _labelled_cursor(f"outputs of {self.taxi_type} {self.month:%Y-%m}") as cursor:
+            try:
+                last = _last_load(cursor, self.taxi_type, self.month)
+            except (psycopg2.errors.UndefinedTable, psycopg2.errors.UndefinedColumn):
+                return {}  # nothing is loaded; or by an earlier version, until the next load
+        return last.outputs if last else {}
 
 
 class ZonesTarget(TableTarget):
     """The taxi zones of a source."""
 
     def __init__(self, url: str) -> None:
-        super().__init__(("public", "taxi_zones"), f"TaxiZones {url}")
+        super().__init__(("public", "taxi_zones"), f"{_ZONES_PREFIX}{shown(url)}")
 
     def exists(self, connection: connection | None = None) -> bool:
         return bool(_ask("TaxiZones", "has_zones.sql", update_id=self.update_id))
@@ -263,12 +304,11 @@ def note_edition(label: str, load_id: int, edition: Edition) -> None:
 
 
 @contextmanager
-def turn(taxi_type: str, month: date, *, wait: bool = True) -> Iterator[bool]:
-    """Hold a month against other runs, on this machine or another.
+def turn(name: str, *, wait: bool = True) -> Iterator[bool]:
+    """Hold something, such as ``green 2024-01``, against other runs, on this machine or another.
 
     Yields whether it is held; that is always so with ``wait``.
     """
-    name = f"{taxi_type} {month:%Y-%m}"
     key = (ADVISORY_LOCKS, name)
     with _labelled_cursor(name) as cursor:
         lock = "SELECT pg_try_advisory_lock(%s, hashtext(%s))"
@@ -302,6 +342,7 @@ def stage(
     kind, table = TAXI_TYPES[taxi_type], config.staging_table(taxi_type, month)
     trips = config.trips_table(taxi_type)
     label = f"TaxiStageLoad {taxi_type} {month:%Y-%m}"
+    _prepare(label)
     new = _evolve(label, kind, month, load.new_columns)
     kept = [column.name for column in config.kept(taxi_type).columns]
     names = {
@@ -310,7 +351,6 @@ def stage(
         "filename": kind.filename(month),
     }
     with _transaction(label) as cursor:
-        _create_missing_tables(cursor)
         if _rows(cursor, "foreign_staging.sql", staging=table):
             raise TaxiError(
                 f"table {'.'.join(table)} is there but isn't one of ours; rename it, or name "
@@ -336,7 +376,8 @@ def stage(
             )
         load.rows_duplicate = _add_staging_key(cursor, table)
         load.stage_seconds = time.monotonic() - began
-        _execute(cursor, "describe_staging.sql", staging=table, load=json.dumps(asdict(load)))
+        description = json.dumps({"load": asdict(load), "kept": kept})
+        _execute(cursor, "describe_staging.sql", staging=table, description=description)
         _set_marker(cursor, _staged_id(taxi_type, month), ".".join(table))
 
 
@@ -357,8 +398,9 @@ def merge(taxi_type: str, month: date) -> Merged:
         "other": _partition_name(trips, "other"),
         "filename": kind.filename(month),
     }
-    with _transaction(f"TaxiMerge {taxi_type} {month:%Y-%m}") as cursor:
-        _create_missing_tables(cursor)
+    label = f"TaxiMerge {taxi_type} {month:%Y-%m}"
+    _prepare(label)
+    with _transaction(label) as cursor:
         load = _staged_load(taxi_type, month)
         if load is None:
             raise TaxiError(f"{taxi_type} {month:%Y-%m} isn't staged any more; run again")
@@ -373,14 +415,11 @@ def merge(taxi_type: str, month: date) -> Merged:
         if merged.rows_distinct > merged.rows_stray:
             rows_by_month[month] = merged.rows_distinct - merged.rows_stray
         load.quality["stray"] = merged.rows_stray
-        rows_before = _rows_before(cursor, taxi_type, month)
-        label = f"{taxi_type} {month:%Y-%m}"
-        quality.check(label, merged.rows_distinct, load.quality, rows_before)
-        for bounds in _replaced_places(cursor, taxi_type, month, load):
-            with _hashed(cursor, is_whole=bounds == _bounds(month)):
-                merged.rows_removed += _execute(cursor, "remove_replaced.sql", **names, **bounds)
-        if merged.rows_removed:
-            _withdraw_sharing(cursor, taxi_type, month)
+        _check_quality(cursor, taxi_type, month, load, merged.rows_distinct)
+        last = _last_load(cursor, taxi_type, month)
+        if not (last and last.was_made_of(load)):
+            merged.rows_removed = _replace_earlier(cursor, kind, month, last, names)
+        kept = _count_own(cursor, names, rows_by_month) if last else 0
         merged.rows_inserted = _merge_strays(cursor, names, rows_by_month.keys() - {month})
         becomes_partition = month in rows_by_month and _becomes_partition(cursor, kind, month)
         if becomes_partition:
@@ -390,6 +429,7 @@ def merge(taxi_type: str, month: date) -> Merged:
         elif month in rows_by_month:
             merged.rows_inserted += _merge_month(cursor, names, month)
         merged.rows_present = merged.rows_distinct - merged.rows_inserted
+        merged.rows_shared = merged.rows_present - kept
         merged.pickup_months = _witnesses(cursor, staging, month, rows_by_month)
         facts = {
             "taxi_type": taxi_type,
@@ -413,13 +453,24 @@ def merge(taxi_type: str, month: date) -> Merged:
     return merged
 
 
-def load_zones(url: str, zones: Sequence[Zone]) -> None:
-    """Put these zones in the place of those that are there, and set the marker of their source."""
+def unstage(taxi_type: str, month: date) -> None:
+    """Drop a month's staging table, and its marker."""
+    with _transaction(f"TaxiMerge {taxi_type} {month:%Y-%m}") as cursor:
+        _unstage(cursor, taxi_type, month)
+
+
+def load_zones(url: str, zones: Sequence[Zone]) -> int:
+    """Put these zones in the place of those that are there, and set the marker of their source.
+
+    :returns: how many there were.
+    """
+    _prepare("TaxiZones")
     with _transaction("TaxiZones") as cursor:
-        _create_missing_tables(cursor)
-        _execute(cursor, "load_zones.sql", zones=zones)
+        [(before,)] = _rows(cursor, "count_zones.sql")
+        _execute(cursor, "load_zones.sql", zones=zones, update_id_prefix=_ZONES_PREFIX)
         target = ZonesTarget(url)
         _set_marker(cursor, target.update_id, target.table)
+    return int(before)
 
 
 def holds_month(taxi_type: str, month: date) -> bool:
@@ -446,16 +497,17 @@ def reset(taxi_type: str, month: date) -> int:
         "trips": config.trips_table(taxi_type),
         "filename": TAXI_TYPES[taxi_type].filename(month),
     }
-    with _transaction(f"TaxiReset {taxi_type} {month:%Y-%m}") as cursor:
-        _create_missing_tables(cursor)
-        # without a line of the ledger they may be anywhere
+    label = f"TaxiReset {taxi_type} {month:%Y-%m}"
+    _prepare(label)
+    with _transaction(label) as cursor:
         everywhere = {"start": "-infinity", "stop": "infinity"}
-        for bounds in _last_places(cursor, taxi_type, month) or [everywhere]:
+        last = _last_load(cursor, taxi_type, month)
+        for bounds in last.places if last else [everywhere]:
             removed += _execute(cursor, "remove_month.sql", **names, **bounds)
         if removed:
             _withdraw_sharing(cursor, taxi_type, month)
-        _execute(cursor, "drop_staging.sql", staging=config.staging_table(taxi_type, month))
-        _withdraw_markers(cursor, _staged_id(taxi_type, month), _merged_id(taxi_type, month))
+        _unstage(cursor, taxi_type, month)
+        _withdraw_markers(cursor, _merged_id(taxi_type, month))
     return removed
 
 
@@ -521,8 +573,18 @@ def _witnesses(
 # --- tables and markers -----------------------------------------------------------------------
 
 
+def _prepare(label: str) -> None:
+    """Have all tables and views there, as this version and the settings want them.
+
+    That is a transaction of its own, since nobody can read a view from then until its end.
+    """
+    with _transaction(label) as cursor:
+        _politely(cursor, label, lambda: _create_missing_tables(cursor))
+
+
 def _create_missing_tables(cursor: "_Cursor") -> None:
-    """Create whatever of ledger, markers, tables, columns and views isn't there."""
+    """Create whatever of ledger, markers, tables, columns and views isn't there; put the rest right
+    if another version was here before."""
     kinds = {name: config.kept(name) for name in TAXI_TYPES}
     tables = {name: config.trips_table(name) for name in TAXI_TYPES}
     others = {name: _partition_name(table, "other") for name, table in tables.items()}
@@ -533,7 +595,9 @@ def _create_missing_tables(cursor: "_Cursor") -> None:
     missing = {name for (name,) in _rows(cursor, "missing_tables.sql", relations=relations)}
     there = {n: table for n, table in tables.items() if _quoted(cursor, table) not in missing}
     is_incomplete = _drop_with_other_columns(cursor, kinds, there) or bool(missing)
-    if is_incomplete:
+    if is_incomplete or _is_of_other_version(cursor):
+        is_incomplete = True
+        _refuse_foreign_tables(cursor)
         for schema in sorted({schema for schema, _ in tables.values()}):
             if _rows(cursor, "missing_schemas.sql", schema=schema):
                 _execute(cursor, "create_schema.sql", schema=schema)
@@ -548,8 +612,23 @@ def _create_missing_tables(cursor: "_Cursor") -> None:
             _execute(cursor, "comment_trips.sql", trips=tables[name], other=others[name], **facts)
         for lookup in LOOKUPS:
             _create(cursor, lookup.table, "create_lookup.sql", lookup=lookup)
-        _create(cursor, "taxi_zones", "create_zones.sql")
+        _create(cursor, "taxi_zones", "create_zones.sql", comment=ZONES_COMMENT)
         _create_views(cursor, kinds)
+
+
+def _is_of_other_version(cursor: "_Cursor") -> bool:
+    """Whether the last load was by another version, which may have other names and comments."""
+    return _rows(cursor, "last_version.sql") not in ([], [(version("luigi-tasks"),)])
+
+
+def _refuse_foreign_tables(cursor: "_Cursor") -> None:
+    """Raise a TaxiError if a table of names isn't ours, as its comment tells."""
+    comments = {lookup.table: lookup.comment for lookup in LOOKUPS} | {"taxi_zones": ZONES_COMMENT}
+    for (table,) in _rows(cursor, "foreign_tables.sql", comments=comments):
+        raise TaxiError(
+            f"table {table} is there but isn't one of ours; rename it, or name another database "
+            "in [warehouse] url, or a role with another search_path"
+        )
 
 
 def _comment(kind: TaxiType) -> str:
@@ -578,15 +657,15 @@ def _drop_with_other_columns(
             continue
         if has_rows:
             raise TaxiError(
-                f"table {'.'.join(table)} has rows with {before or 'all columns'}, and [transform] "
-                f"columns now says {wanted or 'all'}: set it back, or name other tables in "
-                "[trips] table, or drop this one to load its months anew"
+                f"table {'.'.join(table)} was loaded with {before or 'all columns'}, and "
+                f"[transform] columns is now {wanted or 'empty, for all'}: set it back, or name "
+                "other tables in [trips] table, or drop this one to load its months anew"
             )
         dropped.append(table)
     if dropped:
-        _execute(cursor, "drop_views.sql", tables=list(map(named_view, TAXI_TYPES)))
+        _drop(cursor, "drop_views.sql", tables=list(map(named_view, TAXI_TYPES)))
         for table in dropped:
-            _execute(cursor, "drop_trips.sql", trips=table)
+            _drop(cursor, "drop_trips.sql", trips=table)
     return bool(dropped)
 
 
@@ -614,7 +693,7 @@ def _add_missing_columns(
                     f"partitioned, or lacks {column}; name another in [trips] table"
                 )
         if added:
-            _execute(cursor, "add_columns.sql", trips=trips, columns=added)
+            _execute(cursor, "add_columns.sql", table=trips, columns=added)
     return bool(missing)
 
 
@@ -631,7 +710,7 @@ def _create_views(cursor: "_Cursor", kinds: dict[str, TaxiType]) -> None:
         _replace_views(cursor, kinds)
     except psycopg2.errors.InvalidTableDefinition:  # they have other columns
         cursor.execute("ROLLBACK TO SAVEPOINT without_views")
-        _create(cursor, "trips", "drop_views.sql", tables=list(map(named_view, TAXI_TYPES)))
+        _drop(cursor, "drop_views.sql", tables=list(map(named_view, TAXI_TYPES)))
         _replace_views(cursor, kinds)
 
 
@@ -640,22 +719,30 @@ def _replace_views(cursor: "_Cursor", kinds: dict[str, TaxiType]) -> None:
     columns = {column.name: (column.type, column.comment) for column in shared}
     views = []
     for name, kind in kinds.items():
+        _replace_named_view(cursor, kind)
         shown = kind.shown_names
-        _create(
-            cursor,
-            ".".join(named_view(name)),
-            "create_named_view.sql",
-            view=named_view(name),
-            trips=config.trips_table(name),
-            columns=kind.columns,
-            lookups=kind.lookups,
-            shown=shown,
-            comment=f"{kind.comment}, with names beside the codes",
-        )
         views.append((name, named_view(name), {c.name for c in kind.columns} | shown.keys()))
         columns |= {each: ("text", comment) for each, comment in shown.items()}
     viewed = [(each, *facts) for each, facts in columns.items()]
     _create(cursor, "trips", "create_trips_view.sql", views=views, viewed=viewed)
+
+
+def _replace_named_view(cursor: "_Cursor", kind: TaxiType) -> None:
+    trips = config.trips_table(kind.name)
+    known = {"unique_row_id", "filename", *(column.name for column in kind.columns)}
+    there = [name for name, _ in _rows(cursor, "table_columns.sql", table=trips)]
+    _create(
+        cursor,
+        ".".join(named_view(kind.name)),
+        "create_named_view.sql",
+        view=named_view(kind.name),
+        trips=trips,
+        columns=kind.columns,
+        lookups=kind.lookups,
+        shown=kind.shown_names,
+        new=[name for name in there if name not in known],
+        comment=f"{kind.comment}, with names beside the codes",
+    )
 
 
 def _create(cursor: "_Cursor", what: str, file: str, **names: Any) -> None:
@@ -663,10 +750,20 @@ def _create(cursor: "_Cursor", what: str, file: str, **names: Any) -> None:
         _execute(cursor, file, **names)
     except (psycopg2.errors.InsufficientPrivilege, psycopg2.errors.InvalidTableDefinition):
         raise
-    except (psycopg2.ProgrammingError, psycopg2.errors.DependentObjectsStillExist) as error:
+    except psycopg2.ProgrammingError as error:
         raise TaxiError(
             f"table {what} is there but isn't one of ours ({_first_line(error)}); rename it, or "
             "name another database in [warehouse] url or table in [trips] table"
+        ) from None
+
+
+def _drop(cursor: "_Cursor", file: str, **names: Any) -> None:
+    try:
+        _execute(cursor, file, **names)
+    except psycopg2.errors.DependentObjectsStillExist as error:
+        raise TaxiError(
+            f"{_first_line(error)}: {error.diag.message_detail}; drop what depends on it, run "
+            "again, and create it anew"
         ) from None
 
 
@@ -694,9 +791,11 @@ def _evolve(
     """
     if not new:
         return {}
+    for name, wanted in new.items():
+        if wanted not in NEW_TYPES:  # it came from a container, perhaps
+            raise TaxiError(f"column {name}: its type is {wanted!r}, not of {', '.join(NEW_TYPES)}")
     trips, added, places = config.trips_table(kind.name), [], {}
     with _transaction(label) as cursor:
-        _create_missing_tables(cursor)
         present = dict(_rows(cursor, "table_columns.sql", table=trips))
         for name, wanted in new.items():
             place, there = name, present.get(name, wanted)
@@ -707,10 +806,15 @@ def _evolve(
                 added.append(Column(place, 0, wanted, comment))
             places[name] = place, present.get(place, wanted)
         if added:
-            _politely(cursor, label, "evolve_trips.sql", trips=trips, columns=added)
+            _politely(cursor, label, lambda: _add_new_columns(cursor, kind.name, added))
             told = ", ".join(f"{column.name} ({column.type})" for column in added)
             logger.info("%s: new columns: %s", label, told)
     return places
+
+
+def _add_new_columns(cursor: "_Cursor", taxi_type: str, columns: Sequence[Column]) -> None:
+    _execute(cursor, "add_columns.sql", table=config.trips_table(taxi_type), columns=columns)
+    _replace_named_view(cursor, config.kept(taxi_type))
 
 
 def _complete_staging(cursor: "_Cursor", staging: Table, trips: Table) -> list[str]:
@@ -720,7 +824,7 @@ def _complete_staging(cursor: "_Cursor", staging: Table, trips: Table) -> list[s
     wanted = _rows(cursor, "table_columns.sql", table=trips)
     lacking = [Column(name, 0, kind, "") for name, kind in wanted if name not in there]
     if lacking:
-        _execute(cursor, "add_columns.sql", trips=staging, columns=lacking)
+        _execute(cursor, "add_columns.sql", table=staging, columns=lacking)
     return [name for name, _ in wanted if name not in ("unique_row_id", "filename")]
 
 
@@ -754,6 +858,11 @@ def _add_staging_key(cursor: "_Cursor", staging: Table) -> int:
     return 0
 
 
+def _unstage(cursor: "_Cursor", taxi_type: str, month: date) -> None:
+    _execute(cursor, "drop_staging.sql", staging=config.staging_table(taxi_type, month))
+    _withdraw_markers(cursor, _staged_id(taxi_type, month))
+
+
 def _key_name(table: Table) -> str:
     return f"{table[1]}_pkey"
 
@@ -761,8 +870,7 @@ def _key_name(table: Table) -> str:
 def _attach(cursor: "_Cursor", kind: TaxiType, month: date) -> None:
     """Make a staging table its month's partition.
 
-    That keeps readers from the default partition for a moment, so it comes last. While one of them
-    takes its time, it isn't waited for in the queue, where others would wait behind.
+    That keeps readers from the default partition for a moment, so it comes last.
     """
     trips, staging = config.trips_table(kind.name), config.staging_table(kind.name, month)
     partition = _partition_name(trips, f"{month:%Y_%m}")
@@ -778,15 +886,20 @@ def _attach(cursor: "_Cursor", kind: TaxiType, month: date) -> None:
         **names,
     )
     label = f"{kind.name} {month:%Y-%m}"
-    _politely(cursor, label, "attach_partition.sql", **names)
+    _politely(cursor, label, lambda: _execute(cursor, "attach_partition.sql", **names))
 
 
-def _politely(cursor: "_Cursor", label: str, file: str, **names: Any) -> None:
-    """Run what needs a table for itself, without others waiting behind it for long."""
+def _politely(cursor: "_Cursor", label: str, work: Callable[[], Any]) -> None:
+    """Do what needs a table for itself, without others waiting behind it for long.
+
+    While somebody reads the table, it isn't waited for in the queue, but tried again and again.
+    """
+    cursor.execute("SAVEPOINT without_lock")
     for attempt in count():
-        cursor.execute("SAVEPOINT without_lock")
         try:
-            _execute(cursor, file, lock_timeout=LOCK_TIMEOUT, **names)
+            cursor.execute("SELECT set_config('lock_timeout', %s, TRUE)", (LOCK_TIMEOUT,))
+            work()
+            cursor.execute("SET LOCAL lock_timeout = DEFAULT")
             return
         except psycopg2.errors.LockNotAvailable:
             cursor.execute("ROLLBACK TO SAVEPOINT without_lock")
@@ -835,56 +948,63 @@ def _withdraw_sharing(cursor: cursor, taxi_type: str, month: date) -> None:
 
 
 def _staged_load(taxi_type: str, month: date) -> Load | None:
-    """The load that stands in the month's staging table, if its marker is there and it's whole."""
+    """The load that stands in the month's staging table, if its marker is there, it's whole, and
+    has the columns that are kept now."""
     for description, has_rows in _ask(
         f"TaxiStageLoad {taxi_type} {month:%Y-%m}",
         "staged_load.sql",
         staging=config.staging_table(taxi_type, month),
         update_id=_staged_id(taxi_type, month),
     ):
-        with suppress(ValueError, TypeError):  # of another version of this package
-            load = Load(**json.loads(description))
-            if has_rows or not load.rows_staged:
+        with suppress(ValueError, TypeError, KeyError):  # of another version of this package
+            staged = json.loads(description)
+            load = Load(**staged["load"])
+            kept = [column.name for column in config.kept(taxi_type).columns]
+            if staged["kept"] == kept and (has_rows or not load.rows_staged):
                 return load
     return None
 
 
-def _last_places(cursor: "_Cursor", taxi_type: str, month: date) -> list[dict[str, Any]]:
-    """The bounds of pickups that a month was last merged into, by the ledger.
-
-    Without a line of the ledger they may be anywhere, if there are any.
-    """
+def _last_load(cursor: cursor, taxi_type: str, month: date) -> LastLoad | None:
     trips = config.trips_table(taxi_type)
     rows = _rows(cursor, "last_load.sql", taxi_type=taxi_type, month=month, trips=trips)
-    if rows:
-        return [_bounds(date.fromisoformat(f"{each}-01")) for each in rows[0][0]]
-    names = {"trips": trips, "filename": TAXI_TYPES[taxi_type].filename(month)}
-    markers = [_merged_id(taxi_type, month)]
-    if _rows(cursor, "holds_month.sql", update_ids=markers, **names, **_bounds(month)):
-        return [{"start": "-infinity", "stop": "infinity"}]
-    return []
+    return LastLoad(*rows[0]) if rows else None
 
 
-def _rows_before(cursor: "_Cursor", taxi_type: str, month: date) -> int | None:
-    """How many rows the month before was last loaded with, if it was."""
-    before, trips = month - relativedelta(months=1), config.trips_table(taxi_type)
-    rows = _rows(cursor, "last_load.sql", taxi_type=taxi_type, month=before, trips=trips)
-    return int(rows[0][5]) if rows else None
+def _check_quality(
+    cursor: "_Cursor", taxi_type: str, month: date, load: Load, rows_distinct: int
+) -> None:
+    before = _last_load(cursor, taxi_type, month - relativedelta(months=1))
+    rows_before = before.rows_staged - before.rows_duplicate if before else None
+    quality.check(f"{taxi_type} {month:%Y-%m}", rows_distinct, load.quality, rows_before)
 
 
-def _replaced_places(
-    cursor: "_Cursor", taxi_type: str, month: date, load: Load
-) -> list[dict[str, Any]]:
-    """The bounds of pickups where a load may leave trips of an earlier one that it doesn't have.
+def _replace_earlier(
+    cursor: "_Cursor", kind: TaxiType, month: date, last: LastLoad | None, names: dict[str, Any]
+) -> int:
+    """Remove what an earlier load of the month left and the staged one doesn't have, and give what
+    both have the new columns of the staged one; how many were removed."""
+    places = last.places if last else []
+    marker = [_merged_id(kind.name, month)]
+    if not last and _rows(cursor, "holds_month.sql", update_ids=marker, **names, **_bounds(month)):
+        places = [{"start": "-infinity", "stop": "infinity"}]  # they may be anywhere
+    known = {column.name for column in kind.columns}
+    new = [name for name in names["names"] if name not in known]
+    removed = 0
+    for bounds in places:
+        with _hashed(cursor, is_whole=bounds == _bounds(month)):
+            removed += _execute(cursor, "remove_replaced.sql", **names, **bounds)
+            if new:
+                _execute(cursor, "update_new_columns.sql", new=new, **names, **bounds)
+    if removed:
+        _withdraw_sharing(cursor, kind.name, month)
+    return removed
 
-    There are none if that was of the same file, by the same transform.
-    """
-    trips = config.trips_table(taxi_type)
-    rows = _rows(cursor, "last_load.sql", taxi_type=taxi_type, month=month, trips=trips)
-    made_of = (load.sha256, load.script, version("luigi-tasks"), load.rows_staged)
-    if rows and rows[0][2:] == made_of:
-        return []
-    return _last_places(cursor, taxi_type, month)
+
+def _count_own(cursor: "_Cursor", names: dict[str, Any], months: Iterable[date]) -> int:
+    """How many trips of a month's own file are there, in some months of pickup."""
+    counted = [_rows(cursor, "count_own.sql", **names, **_bounds(month)) for month in months]
+    return sum(rows for [(rows,)] in counted)
 
 
 # --- copying ----------------------------------------------------------------------------------
@@ -1027,7 +1147,8 @@ def _plain_errors() -> Iterator[None]:
     except psycopg2.errors.InsufficientPrivilege as error:
         raise TaxiError(
             f"the warehouse refuses: {_first_line(error)}; the role in [warehouse] url needs "
-            "CREATE on the schema of [trips] table, and must own the tables that are there"
+            "CREATE on the schema of [trips] table and on the first one of its search_path, "
+            "TEMPORARY on the database, and must own the tables that are there"
         ) from None
     except (psycopg2.errors.ReadOnlySqlTransaction, psycopg2.OperationalError) as error:
         happened = "refuses" if error.pgcode else "broke the connection"

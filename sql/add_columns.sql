@@ -1,6 +1,9 @@
--- Columns that this version knows, and an earlier one that made the table didn't.
+-- Columns that a table lacks.
 {% for column in columns %}
-ALTER TABLE {{ trips | identifier }}
+ALTER TABLE {{ table | identifier }}
 ADD COLUMN {{ column.name | identifier }} {{ column.type }};
+
+COMMENT ON COLUMN {{ table | identifier }}.{{ column.name | identifier }}
+IS {{ column.comment | value }};
 
 {% endfor %}

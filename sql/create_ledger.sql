@@ -40,14 +40,15 @@ ADD COLUMN IF NOT EXISTS outputs jsonb NOT NULL DEFAULT '{}',
 ADD COLUMN IF NOT EXISTS metrics jsonb NOT NULL DEFAULT '[]',
 ADD COLUMN IF NOT EXISTS quality jsonb NOT NULL DEFAULT '{}',
 ADD COLUMN IF NOT EXISTS new_columns jsonb NOT NULL DEFAULT '{}',
-ADD COLUMN IF NOT EXISTS fingerprint_version integer NOT NULL DEFAULT 1;
+ADD COLUMN IF NOT EXISTS fingerprint_version integer NOT NULL DEFAULT 1,
+ADD COLUMN IF NOT EXISTS rows_shared bigint;
 
 CREATE INDEX IF NOT EXISTS load_history_month
 ON load_history (taxi_type, month, load_id);
 
 COMMENT ON TABLE load_history IS 'One row for each finished load of a month';
 COMMENT ON COLUMN load_history.load_id IS 'Rises with each load';
-COMMENT ON COLUMN load_history.taxi_type IS 'TLC service: yellow, green, fhv or fhvhv';
+COMMENT ON COLUMN load_history.taxi_type IS 'TLC service, such as green';
 COMMENT ON COLUMN load_history.month IS 'First day of the month in the file''s name';
 COMMENT ON COLUMN load_history.trips_table IS 'Table that the month was merged into';
 COMMENT ON COLUMN load_history.filename IS 'Value of column filename of its trips';
@@ -59,8 +60,11 @@ COMMENT ON COLUMN load_history.sha256 IS 'Edition: digest of the file, in hexade
 COMMENT ON COLUMN load_history.rows_read IS 'Rows of the file: rejected + staged';
 COMMENT ON COLUMN load_history.rows_rejected IS 'Rows that could not be read, set aside';
 COMMENT ON COLUMN load_history.rows_staged IS 'Rows staged: duplicate + present + inserted';
-COMMENT ON COLUMN load_history.rows_duplicate IS 'Rows equal in every column to another';
+COMMENT ON COLUMN load_history.rows_duplicate
+IS 'Rows equal to another in every column that the catalog knows';
 COMMENT ON COLUMN load_history.rows_present IS 'Rows that were in the table already';
+COMMENT ON COLUMN load_history.rows_shared
+IS 'Of those present: rows that another month''s file had brought';
 COMMENT ON COLUMN load_history.rows_inserted IS 'Rows that this load put into the table';
 COMMENT ON COLUMN load_history.rows_removed IS 'Rows of an earlier edition, taken out';
 COMMENT ON COLUMN load_history.rows_stray IS 'Rows with a pickup outside the month';

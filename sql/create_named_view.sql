@@ -13,7 +13,10 @@ SELECT -- noqa: disable=LT02,LT05
     pickup.borough AS pickup_borough,
     pickup.zone AS pickup_zone,
     dropoff.borough AS dropoff_borough,
-    dropoff.zone AS dropoff_zone
+    dropoff.zone AS dropoff_zone{{ "," if new }}
+    {% for name in new %}
+    trip.{{ name | identifier }}{{ "," if not loop.last }}
+    {% endfor %}
 FROM {{ trips | identifier }} AS trip
 {% for each in lookups %}
 LEFT JOIN {{ each.table | identifier }}
@@ -31,4 +34,8 @@ IS {{ column.comment | value }};
 {% endfor %}
 {% for name, comment in shown.items() %}
 COMMENT ON COLUMN {{ view | identifier }}.{{ name | identifier }} IS {{ comment | value }};
+{% endfor %}
+{% for name in new %}
+COMMENT ON COLUMN {{ view | identifier }}.{{ name | identifier }}
+IS 'Came with a published file; the catalog doesn''t know it';
 {% endfor %}

@@ -15,7 +15,7 @@ FROM {{ view | identifier }}{{ ";" if loop.last }}
 
 COMMENT ON VIEW trips
 IS 'Trips of all taxi types, by the columns that more than one of them has';
-COMMENT ON COLUMN trips.taxi_type IS 'TLC service: yellow, green, fhv or fhvhv';
+COMMENT ON COLUMN trips.taxi_type IS 'TLC service, such as green';
 COMMENT ON COLUMN trips.unique_row_id IS 'Fingerprint of the trip';
 COMMENT ON COLUMN trips.filename IS 'Published file that the trip came in';
 {% for name, type, comment in viewed %}

@@ -6,7 +6,7 @@ CREATE TABLE IF NOT EXISTS taxi_zones (
     service_zone text
 );
 
-COMMENT ON TABLE taxi_zones IS 'Taxi zones of the TLC';
+COMMENT ON TABLE taxi_zones IS {{ comment | value }};
 COMMENT ON COLUMN taxi_zones.location_id
 IS 'Value of pickup_location_id and dropoff_location_id';
 COMMENT ON COLUMN taxi_zones.borough IS 'Borough, EWR, or N/A for what lies outside';

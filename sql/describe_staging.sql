@@ -1,2 +1,2 @@
 -- What is known of the staged load, for the merge, which may run elsewhere.
-COMMENT ON TABLE {{ staging | identifier }} IS {{ load | value }};
+COMMENT ON TABLE {{ staging | identifier }} IS {{ description | value }};

@@ -4,8 +4,10 @@ SELECT
     outputs,
     sha256,
     script,
+    new_columns,
     package_version,
-    rows_staged
+    rows_staged,
+    rows_duplicate
 FROM load_history
 WHERE
     taxi_type = {{ taxi_type | value }}

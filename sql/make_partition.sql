@@ -1,5 +1,5 @@
 -- A staging table gets all that the month's partition has, but isn't attached yet. The constraint
--- spares ATTACH to read the table while it keeps others waiting.
+-- spares ATTACH from reading the table while it keeps others waiting.
 {% if not is_logged %}
 ALTER TABLE {{ staging | identifier }} SET LOGGED;
 

@@ -1,6 +1,7 @@
 -- The bytes of a load have been published once more, as another edition.
 UPDATE load_history
 SET
+    url = {{ edition.url | value }},
     etag = {{ edition.etag | value }},
     last_modified = {{ edition.last_modified | value }}
 WHERE load_id = {{ load_id | value }};

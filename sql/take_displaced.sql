@@ -8,6 +8,17 @@ WITH displaced AS (
     RETURNING *
 )
 
-INSERT INTO {{ staging | identifier }}
-SELECT *
+INSERT INTO {{ staging | identifier }} (
+    unique_row_id,
+    filename,
+    {% for name in names %}
+    {{ name | identifier }}{{ "," if not loop.last }}
+    {% endfor %}
+)
+SELECT -- noqa: disable=LT02
+    unique_row_id,
+    filename,
+    {% for name in names %}
+    {{ name | identifier }}{{ "," if not loop.last }}
+    {% endfor %}
 FROM displaced;

@@ -1,13 +1,13 @@
 -- A trip that two files have is stored once, under the first one's name. When that file's trips
--- are removed, a month that counted some as present no longer has all that its marker promises.
+-- are removed, a month that counted some of them no longer has all that its marker promises.
 DELETE FROM {{ marker_table | identifier }}
 WHERE update_id IN (
     SELECT {{ update_id_prefix | value }} || to_char(last_load.month, 'YYYY-MM')
     FROM (
         SELECT DISTINCT ON (month)
             month,
-            rows_present,
-            pickup_months
+            pickup_months,
+            coalesce(rows_shared, rows_present) AS rows_shared
         FROM load_history
         WHERE
             taxi_type = {{ taxi_type | value }}
@@ -16,7 +16,7 @@ WHERE update_id IN (
     ) AS last_load
     WHERE
         last_load.month <> {{ month | value }}
-        AND last_load.rows_present > 0
+        AND last_load.rows_shared > 0
         AND EXISTS (
             SELECT
             FROM load_history AS removed

@@ -107,6 +107,9 @@ class Mirror:
         self.requests: list[Request] = []
         self.ranges = True  # whether parts of a file can be had
         self.etags = True
+        self.pause = 0.0  # seconds before an answer
+        self.at_once = self.most_at_once = 0
+        self.counting = threading.Lock()
         self.stopping = threading.Event()
         handler = type("Handler", (_Handler,), {"mirror": self})
         self._server = ThreadingHTTPServer(("127.0.0.1", port), handler)
@@ -136,10 +139,20 @@ class _Handler(BaseHTTPRequestHandler):
     timeout = 10
 
     def do_HEAD(self) -> None:
-        self._answer()
+        self._answer_and_count()
 
     def do_GET(self) -> None:
+        self._answer_and_count()
+
+    def _answer_and_count(self) -> None:
+        mirror = self.mirror
+        with mirror.counting:
+            mirror.at_once += 1
+            mirror.most_at_once = max(mirror.most_at_once, mirror.at_once)
+        mirror.stopping.wait(mirror.pause)
         self._answer()
+        with mirror.counting:
+            mirror.at_once -= 1
 
     def _answer(self) -> None:
         mirror = self.mirror

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from luigi_tasks import warehouse
-from luigi_tasks.catalog import TAXI_TYPES
+from luigi_tasks.catalog import NEW_TYPES, TAXI_TYPES
 from luigi_tasks.transform import arrow_schema
 from luigi_tasks.warehouse import Load, Merged
 
@@ -58,7 +58,6 @@ def load_of(rows: int, **facts: Any) -> Load:
         "unknown_columns": [],
         "quality": {},
         "new_columns": {},
-        "fingerprint_version": 1,
         "download_seconds": 1.5,
         "transform_seconds": 0.5,
         "started_at": "2024-04-01T00:00:00+00:00",
@@ -79,6 +78,8 @@ class Months:
         """Stage rows as a month's file; ``facts`` are those of its ``Load``."""
         file = self.folder / "trips.parquet"
         schema = arrow_schema(TAXI_TYPES[taxi_type])
+        for name, kind in facts.get("new_columns", {}).items():
+            schema = schema.append(pa.field(name, pa.type_for_alias(NEW_TYPES.get(kind, "string"))))
         pq.write_table(pa.Table.from_pylist(rows, schema), file)
         warehouse.stage(taxi_type, month, file, load_of(len(rows), **facts))
 

@@ -4,13 +4,15 @@ from collections.abc import Callable
 from datetime import date
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 from conftest import Database, Luigi, Published
 from months import Months, trip, trips
 
-from luigi_tasks import config
+from luigi_tasks import config, warehouse
 from luigi_tasks.catalog import ALWAYS_KEPT, TAXI_TYPES
 from luigi_tasks.errors import TaxiError
+from luigi_tasks.warehouse import StagedTarget
 
 Set = Callable[[str, str, str], None]
 on_one_server = pytest.mark.parametrize("server", ["embedded"], indirect=True)
@@ -74,7 +76,7 @@ def test_trips_that_differ_in_what_is_left_out_are_kept(months: Months, settings
 @pytest.mark.parametrize(
     ("before", "after", "told"),
     [
-        ("", "fare_amount", "has rows with all columns, and [transform] columns now says pickup"),
+        ("", "fare_amount", "was loaded with all columns, and [transform] columns is now pickup"),
         ("fare_amount", "", "fare_amount, pickup_longitude"),
         ("fare_amount", "fare_amount extra", "set it back, or name other tables"),
     ],
@@ -106,6 +108,37 @@ def test_an_empty_table_takes_other_columns(months: Months, settings: Set) -> No
 
 
 @on_one_server
+@pytest.mark.parametrize(("before", "after"), [("fare_amount", ""), ("", "fare_amount")])
+def test_a_month_that_was_staged_with_other_columns_is_staged_anew(
+    months: Months, settings: Set, before: str, after: str
+) -> None:
+    settings("transform", "columns", before)
+    months.stage([trip(extra=5.0)])
+    assert StagedTarget("green", JANUARY).exists()
+    settings("transform", "columns", after)
+    for _ in range(2):
+        assert not StagedTarget("green", JANUARY).exists()
+        with pytest.raises(TaxiError, match="green 2024-01 isn't staged any more; run again"):
+            warehouse.merge("green", JANUARY)
+    assert months.load([trip(extra=5.0)]).rows_inserted == 1
+    assert ("extra" in columns(months.database)) == (after == "")
+
+
+@on_one_server
+def test_columns_that_are_named_get_no_new_ones_beside_them(
+    luigi_command: Luigi, database: Database, published: Published
+) -> None:
+    file = published.write("green", "2024-01", rows=50)
+    table = pq.read_table(file)
+    pq.write_table(table.append_column("new", table["trip_distance"]), file)
+    words = ["green", "2024-01", "2024-02", f"--source-url={published.url}"]
+    run = luigi_command.merge_range(*words, "--transform-columns=total_amount")
+    assert run.code == 0, run.output
+    assert "columns that aren't loaded: new (1)" in run.output
+    assert columns(database) == {"unique_row_id", "filename", "total_amount", *ALWAYS_KEPT}
+
+
+@on_one_server
 def test_the_flag_holds_for_the_whole_chain(
     luigi_command: Luigi, database: Database, published: Published
 ) -> None:
@@ -122,5 +155,5 @@ def test_the_flag_holds_for_the_whole_chain(
     words[2] = "2024-03"
     run = luigi_command.merge_range(*words)
     assert run.code == 30
-    assert "has rows with vendor_id" in run.output
+    assert "was loaded with vendor_id" in run.output
     assert "Traceback" not in run.output

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import date, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from conftest import Database, Luigi, Published, Run
+from months import FEBRUARY, Months, trip, trips
 from test_transform import Folder
 
 from luigi_tasks import forms, warehouse
@@ -60,6 +62,9 @@ TYPES: list[tuple[pa.Array, str]] = [
     (pa.array(["a", None], pa.large_string()), "text"),
     (pa.array(["a", None]).dictionary_encode(), "text"),
     (pa.array([True, None]), "boolean"),
+    (pa.array([2**64 - 1, None], pa.uint64()), "text"),
+    (pa.array(["a", None], pa.string_view()), "text"),
+    (pa.array([Decimal("1.25"), None]), "double precision"),
     (pa.array([datetime(2026, 6, 1), None]), "timestamp without time zone"),
     (pa.array([date(2026, 6, 1), None]), "timestamp without time zone"),
 ]
@@ -77,6 +82,8 @@ def test_a_new_column_gets_the_type_that_fits(folder: Folder, values: pa.Array, 
         written = pq.read_table(folder.trips)
         assert written.schema.names[-1] == "request_source"
         expected = values.cast(pa.timestamp("us")) if "timestamp" in kind else values
+        if pa.types.is_uint64(values.type):
+            expected = values.cast(pa.string())
         if pa.types.is_dictionary(expected.type):
             expected = expected.dictionary_decode()
         assert written["request_source"].to_pylist() == expected.to_pylist()
@@ -91,6 +98,14 @@ def test_a_new_column_gets_the_type_that_fits(folder: Folder, values: pa.Array, 
         (["2026-06-01 10:00:00", ""], "timestamp without time zone"),
         (["true", "false", ""], "boolean"),
         (["1", "x", ""], "text"),
+        (["00501", "10001", ""], "text"),
+        (["0", "-1", "0.5", ""], "double precision"),
+        (["1.5", "-007", ""], "text"),
+        (["12345678901234567890", "1", ""], "text"),
+        (["9007199254740993", "0.5", ""], "text"),
+        (["0x10", "0x1F", ""], "text"),
+        (["true", "1", ""], "text"),
+        (["nan", "1", ""], "text"),
     ],
 )
 def test_text_gets_the_narrowest_type_that_all_values_have(
@@ -165,7 +180,16 @@ def test_a_column_of_several_files_gets_the_type_that_fits_all(
 
 
 @pytest.mark.parametrize(
-    "values", [pa.nulls(2), pa.array([[1], [2]]), pa.array([{"a": 1}, None])], ids=str
+    "values",
+    [
+        pa.nulls(2),
+        pa.array([[1], [2]]),
+        pa.array([{"a": 1}, None]),
+        pa.array([b"\xff", b"1"]),
+        pa.array([b"\xff", b"1"], pa.large_binary()),
+        pa.array([b"\xff" * 16, None], pa.binary(16)),
+    ],
+    ids=lambda values: str(values.type),
 )
 def test_what_has_no_values_or_no_type_is_left_out(folder: Folder, values: pa.Array) -> None:
     folder.write(new=values)
@@ -179,6 +203,10 @@ def test_what_has_no_values_or_no_type_is_left_out(folder: Folder, values: pa.Ar
         ("Request Source", "request_source"),
         ("unique_row_id", "unique_row_id_"),
         ("filename", "filename_"),
+        ("place", "place_"),
+        ("pickup_month", "pickup_month_"),
+        ("ctid", "ctid_"),
+        ("Pickup Zone", "pickup_zone_"),
         ('a"; DROP', "a_drop"),
         ("%%", "column"),
         ("x" * 90, "x" * 40),
@@ -260,6 +288,83 @@ def test_a_new_column_changes_no_fingerprint(
 
 
 @on_one_server
+def test_another_edition_brings_values_to_trips_that_stay(months: Months) -> None:
+    """And takes them away; a stray of the month has them too. Those of other files stay."""
+    rows = [*trips(3), trip("2024-03-05 01:02:03")]
+    months.load(rows)
+    months.load([trip("2024-02-15 10:00:00")], date(2024, 2, 1))
+    facts = {"new_columns": {"source": "text"}, "sha256": "1" * 64}
+    for value in ("app", "hail"):
+        again = [*({**each, "source": value} for each in rows), trip("2024-02-15 10:00:00")]
+        merged = months.load(again, **facts | {"sha256": value[0] * 64})
+        assert (merged.rows_present, merged.rows_shared, merged.rows_inserted) == (5, 1, 0)
+        query = "SELECT source, count(*) FROM green_trips GROUP BY 1 ORDER BY 1"
+        assert months.database.query(query) == [(value, 4), (None, 1)]
+    months.load(rows, sha256="2" * 64)
+    assert months.database.query(query) == [(None, 5)]
+
+
+@on_one_server
+def test_a_refreshed_month_has_the_values_of_its_new_columns(
+    luigi_command: Luigi, database: Database, published: Published
+) -> None:
+    publish(published, MONTHS[0])
+    assert merge(luigi_command, published).code == 20
+    publish(published, MONTHS[0], new=pa.array([1, 2, 3]))
+    for _ in range(2):
+        words = luigi_command.range_flags("green", MONTHS[0], MONTHS[1])
+        run = luigi_command(
+            "RangeMonthly", *words, "--of=TaxiRefresh", f"--source-url={published.url}"
+        )
+        assert run.code == 0, run.output
+        assert [value for _, value in column(database, "new")] == [1, 2, 3]
+        assert database.ledger("rows_present", "rows_inserted")[1:] == [(3, 0)]
+
+
+@on_one_server
+def test_views_have_new_columns_and_any_name_will_do(
+    luigi_command: Luigi, database: Database, published: Published
+) -> None:
+    """Names that the SQL or PostgreSQL has for itself, too."""
+    names = ("place", "pickup_month", "ctid", "xmin", "pickup_zone", "select", "staged", "trip")
+    publish(published, MONTHS[0], **{name: pa.array([1, 2]) for name in names})
+    for _ in range(2):
+        assert merge(luigi_command, published).code == 20
+        for name in (
+            "place_",
+            "pickup_month_",
+            "ctid_",
+            "xmin_",
+            "pickup_zone_",
+            '"select"',
+            "trip",
+        ):
+            query = f"SELECT t.{name} FROM green_trips_named AS t ORDER BY 1"
+            assert database.query(query) == [(1,), (2,)]
+    publish(published, MONTHS[1], later=pa.array([True]))
+    assert merge(luigi_command, published).code == 20
+    query = "SELECT later FROM green_trips_named ORDER BY 1"
+    assert database.query(query) == [(True,), (None,), (None,)]
+
+
+@on_one_server
+def test_a_type_that_is_none_is_refused(months: Months) -> None:
+    wrong = "bigint; CREATE TABLE pwned ()"
+    with pytest.raises(TaxiError, match="column x: its type is 'bigint; CREATE"):
+        months.load([trip()], new_columns={"x": wrong})
+    assert months.database.query("SELECT to_regclass('pwned')") == [(None,)]
+
+
+@on_one_server
+def test_a_large_number_fits_into_a_column_of_doubles(months: Months) -> None:
+    months.load([trip(fee=0.5)], new_columns={"fee": "double precision"})
+    months.load(
+        [trip("2024-02-15 10:00:00", fee=2**60 + 1)], FEBRUARY, new_columns={"fee": "bigint"}
+    )
+    assert months.database.query("SELECT fee FROM green_trips ORDER BY 1") == [(0.5,), (2.0**60,)]
+
+
+@on_one_server
 def test_the_contract_of_the_settings_holds(
     luigi_command: Luigi, database: Database, published: Published
 ) -> None:
@@ -272,6 +377,26 @@ def test_the_contract_of_the_settings_holds(
     assert run.code == 20
     assert "columns that aren't loaded: new" in run.output
     assert database.ledger("unknown_columns", "new_columns") == [(["new"], {})]
+
+
+@on_one_server
+@pytest.mark.parametrize(("contract", "code"), [("discard", 0), ("freeze", 30)])
+def test_months_around_one_with_a_column_that_is_not_let_in_are_loaded(
+    luigi_command: Luigi, database: Database, published: Published, contract: str, code: int
+) -> None:
+    """One with it and one after it; then an older one."""
+    publish(published, MONTHS[0])
+    publish(published, MONTHS[1], new=pa.array([1, 2]))
+    publish(published, MONTHS[2])
+    flag = f"--transform-schema-contract={contract}"
+    expected = {MONTHS[2]} if contract == "freeze" else {MONTHS[1], MONTHS[2]}
+    for start, more in ((MONTHS[1], set()), (MONTHS[0], {MONTHS[0]}), (MONTHS[0], {MONTHS[0]})):
+        assert merge(luigi_command, published, flag, start=start).code == code
+        rows = database.query(
+            "SELECT DISTINCT to_char(pickup_datetime, 'YYYY-MM') FROM green_trips"
+        )
+        assert {month for (month,) in rows} == expected | more
+    assert "new" not in dict(_columns(database))
 
 
 @on_one_server
@@ -300,8 +425,6 @@ def test_a_reader_is_not_kept_waiting_by_a_new_column(
     months: Any, database: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Who waits for a slow reader does so without others behind it."""
-    from months import trip
-
     months.load([trip()])
     session = psycopg2.connect(database.url)
     with session.cursor() as cursor:

@@ -291,6 +291,43 @@ def test_a_source_that_cannot_be_asked_is_told(
     assert is_empty(database)
 
 
+@on_one_server
+@pytest.mark.parametrize("step", ["TaxiDownload", "TaxiTransform", "TaxiStageLoad"])
+def test_what_came_from_another_source_is_fetched_anew(
+    command: Luigi, database: Database, published: Published, step: str
+) -> None:
+    month = ("--month=2024-01", "--taxi-type=green")
+    assert command(step, *month).code == 0
+    published.write("green", "2024-01", rows=77)
+    command.settings["--source-url"] = published.url
+    run = command("TaxiMerge", *month)
+    assert run.code == 0, run.output
+    url = f"file://{published.folder}/green_tripdata_2024-01.parquet"
+    assert database.ledger("rows_read", "url") == [(77, url)]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["RangeMonthly", "--of=TaxiZones"], "--of TaxiZones: a task without a month"),
+        (["RangeMonthly", "--of=TaxiMerge", '--of-params="green"'], "must be JSON such as"),
+    ],
+)
+@on_one_server
+def test_a_range_of_nothing_is_told(command: Luigi, words: list[str], told: str) -> None:
+    assert_refused(command(*words), 40, told)
+
+
+@on_one_server
+def test_a_scheduler_that_is_not_there_is_told(command: Luigi) -> None:
+    local = "[core]\nlocal_scheduler = false\nrpc_retry_attempts = 2\nrpc_retry_wait = 1\n"
+    (command.folder / "luigi.cfg").write_text(f"{local}default_scheduler_port = 1\n")
+    run = command(*MONTH)
+    assert run.code == 40
+    assert "Traceback" not in run.output, run.output
+    assert "start luigid there, or set local_scheduler = true" in run.output
+
+
 # --- the warehouse ------------------------------------------------------------------------------
 
 

@@ -280,6 +280,30 @@ def test_a_partition_survives_a_crash_of_the_server(months: Months) -> None:
     assert months.database.value(kept) == "p"
 
 
+def test_a_trip_that_moves_takes_its_values_by_name(months: Months) -> None:
+    """Whatever order the columns of the default partition are in."""
+    stray = trip("2024-02-10 10:00:00", fare_amount=1.0, total_amount=2.0)
+    database = months.database
+    months.load([])
+    database.query("ALTER TABLE green_trips DETACH PARTITION green_trips_other")
+    database.query("DROP TABLE green_trips_other")
+    names = [
+        (name, kind)
+        for name, kind in database.query(
+            "SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute "
+            "WHERE attrelid = 'green_trips'::regclass AND attnum > 0 ORDER BY attname DESC"
+        )
+    ]
+    required = ("unique_row_id", "filename", "pickup_datetime")
+    made = ", ".join(f"{n} {kind}{' NOT NULL' if n in required else ''}" for n, kind in names)
+    database.query(f"CREATE TABLE green_trips_other ({made})")
+    database.query("ALTER TABLE green_trips ATTACH PARTITION green_trips_other DEFAULT")
+    months.load([*trips(3), stray])
+    months.load(trips(2, "2024-02-11 10:00:00"), FEBRUARY)
+    query = "SELECT fare_amount, total_amount FROM green_trips_2024_02 WHERE fare_amount = 1"
+    assert database.query(query) == [(1.0, 2.0)]
+
+
 def test_a_partition_is_as_any_other_of_its_table(months: Months) -> None:
     months.load(trips(5))
     months.database.query(

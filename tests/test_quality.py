@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import date, datetime
 
 import pytest
+from conftest import Database, Luigi, Published, files_in_work
 from months import Months, trip, trips
 
 from luigi_tasks import quality, transform, warehouse
@@ -32,9 +33,9 @@ def test_the_ledger_has_what_was_counted(months: Months) -> None:
 @pytest.mark.parametrize(
     ("limit", "told"),
     [
-        (("least_rows", "0.5"), "4 rows are less than 0.5 of the 10 of the month before"),
-        (("most", '{"stray": 0.2}'), "1 of 4 rows are more than 0.2 with pickup outside"),
-        (("most", '{"negative_total": 0}'), "3 of 4 rows are more than 0 with total below 0"),
+        (("least_rows", "0.5"), "it has 4 rows, less than 0.5 times the 10 of the"),
+        (("most", '{"stray": 0.2}'), "1 of its 4 rows have a pickup outside"),
+        (("most", '{"negative_total": 0}'), "3 of its 4 rows have a total below 0"),
     ],
 )
 def test_a_month_beyond_a_limit_warns_or_fails_before_it_is_merged(
@@ -52,13 +53,61 @@ def test_a_month_beyond_a_limit_warns_or_fails_before_it_is_merged(
     months.stage(rows, FEBRUARY, quality={"negative_total": 3})
     before = months.database.contents()
     for _ in range(2):
-        with pytest.raises(TaxiError, match=rf"^green 2024-02: {told}.*; nothing was merged$"):
+        with pytest.raises(TaxiError, match=rf"^green 2024-02: {told}.*; nothing was merged"):
             warehouse.merge("green", FEBRUARY)
         assert months.database.contents() == before
     settings("quality", "when_exceeded", "warn")
     with caplog.at_level(logging.WARNING, "luigi-interface.quality"):
         assert warehouse.merge("green", FEBRUARY).rows_inserted == 4
     assert told in caplog.text
+
+
+@on_one_server
+def test_a_month_that_failed_is_fetched_anew(
+    luigi_command: Luigi, database: Database, published: Published
+) -> None:
+    for month, rows in ("2024-01", 300), ("2024-02", 30):
+        published.write("green", month, rows=rows)
+    fail = (f"--source-url={published.url}", "--quality-when-exceeded=fail")
+    for _ in range(2):
+        run = luigi_command.merge_range("green", "2024-01", "2024-03", *fail)
+        assert run.code == 30
+        assert "green 2024-02: it has 30 rows, less than 0.5 times the 300" in run.output
+        assert files_in_work(luigi_command.folder / "data") == []
+        assert database.value("SELECT count(*) FROM green_trips") == 300
+    published.write("green", "2024-02", rows=290)
+    assert luigi_command.merge_range("green", "2024-01", "2024-03", *fail).code == 0
+    assert database.value("SELECT count(*) FROM green_trips") == 590
+
+
+@on_one_server
+def test_the_file_of_another_month_is_never_merged(
+    luigi_command: Luigi, database: Database, published: Published
+) -> None:
+    """Neither in a range whose URL lacks the month, nor in a refresh."""
+    january = published.write("green", "2024-01", rows=200, seed=1)
+    words = luigi_command.range_flags("green", "2024-01", "2024-03")
+    wrong = f"--source-url=file://{january}"
+    for of in ("TaxiMerge", "TaxiMerge", "TaxiRefresh"):
+        run = luigi_command("RangeMonthly", *words, f"--of={of}", wrong)
+        assert database.query("SELECT DISTINCT filename FROM green_trips") == [(january.name,)]
+        assert (run.code, "that is another month's file" in run.output) == (
+            (0, False) if of == "TaxiRefresh" else (30, True)
+        )
+    published.write("green", "2024-02", rows=200, seed=2)
+    assert luigi_command("RangeMonthly", *words, f"--source-url={published.url}").code == 0
+    before = database.query("SELECT unique_row_id FROM green_trips ORDER BY 1")
+    other = published.write("green", "2024-03", rows=200, seed=3)
+    month = ("TaxiRefresh", "--month=2024-02", "--taxi-type=green")
+    assert luigi_command(*month, f"--source-url=file://{other}").code == 30
+    assert database.query("SELECT unique_row_id FROM green_trips ORDER BY 1") == before
+
+
+@on_one_server
+def test_a_month_without_rows_is_told(months: Months, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING, "luigi-interface.quality"):
+        months.load([])
+    assert "green 2024-01: it has no rows" in caplog.text
 
 
 @on_one_server

@@ -7,6 +7,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 from conftest import Database, Luigi, Published, Run, files_in_work
 from mirror import Mirror, Replace, Status
@@ -98,12 +99,29 @@ def test_a_corrected_month_is_replaced(
     assert len(counts(database)) == 4
 
 
+def test_what_is_corrected_takes_no_mark_from_its_neighbours(
+    luigi_command: Luigi, database: Database, published: Published
+) -> None:
+    """Each month has a stray in the next one; the files share no trip."""
+    for month in MONTHS:
+        published.write("green", month, rows=300, seed=int(month[-1]), strays=40)
+    assert merge(luigi_command, published.url).code == 0
+    for month in MONTHS:
+        file = published.folder / f"green_tripdata_{month}.parquet"
+        pq.write_table(pq.read_table(file).slice(5), file)
+    assert refresh(luigi_command, published.url).code == 0
+    assert len(counts(database)) == 6
+    markers = "SELECT count(*) FROM table_updates WHERE update_id LIKE 'TaxiMerge green%'"
+    assert database.value(markers) == 3
+    assert merge(luigi_command, published.url).code == 0
+    assert len(counts(database)) == 6
+
+
 def test_what_is_in_both_editions_stays(
     luigi_command: Luigi, database: Database, merged: Published
 ) -> None:
     """The ledger tells rows gone, kept and new."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     file = merged.folder / f"green_tripdata_{MONTHS[0]}.parquet"
     kept = pq.read_table(file).slice(0, 290)
@@ -193,6 +211,44 @@ def test_a_source_that_cannot_be_asked_fails(
     with Mirror(merged.folder, [Status(401, method="HEAD")] * 3) as mirror:
         assert refresh(luigi_command, of_mirror(mirror), "--source-retries=0").code == 35
     assert database.contents() == before
+
+
+@on_one_server
+def test_one_month_that_cannot_be_asked_for_keeps_no_other_back(
+    luigi_command: Luigi, database: Database, merged: Published
+) -> None:
+    for month in MONTHS:
+        merged.write("green", month, rows=200, seed=2)
+    nobody = "http://127.0.0.1:1/{{ month }}"
+    url = f"{{% if month.month == 2 %}}{nobody}{{% else %}}{merged.url}{{% endif %}}"
+    for _ in range(2):
+        run = refresh(luigi_command, url, "--source-retries=0")
+        assert run.code == 35
+        assert "cannot reach http://127.0.0.1:1" in run.output
+        assert [rows for _, rows in trips(database)] == [200, 300, 200]
+    assert refresh(luigi_command, merged.url).code == 0
+    assert [rows for _, rows in trips(database)] == [200, 200, 200]
+
+
+@on_one_server
+def test_editions_are_asked_for_a_few_at_a_time(
+    luigi_command: Luigi, database: Database, published: Published
+) -> None:
+    months = [f"2023-{month:02}" for month in range(1, 13)]
+    for month in months:
+        published.write("green", month, rows=10)
+    words = luigi_command.range_flags("green", months[0], "2024-01")
+    source = f"--source-url={published.url}"
+    assert luigi_command("RangeMonthly", *words, source).code == 0
+    with Mirror(published.folder) as mirror:
+        mirror.pause = 0.1
+        run = luigi_command(
+            "RangeMonthly", *words, "--of=TaxiRefresh", f"--source-url={of_mirror(mirror)}"
+        )
+        assert run.code == 0, run.output
+        assert len(mirror.asked("HEAD")) == 12
+        assert mirror.asked("GET") == []
+        assert 1 < mirror.most_at_once <= 4
 
 
 @on_one_server

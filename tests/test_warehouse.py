@@ -586,13 +586,13 @@ def test_a_merge_waits_for_the_one_who_writes(months: Months) -> None:
 
 def test_a_turn_waits_for_its_month_alone(months: Months) -> None:
     def take_turn() -> bool:
-        with warehouse.turn("green", JANUARY) as held:
+        with warehouse.turn("green 2024-01") as held:
             return held
 
     with lock_held(months.database, "hashtext('green 2024-01')") as release:
-        with warehouse.turn("green", FEBRUARY) as other, warehouse.turn("yellow", JANUARY) as type_:
+        with warehouse.turn("green 2024-02") as other, warehouse.turn("yellow 2024-01") as type_:
             assert (other, type_) == (True, True)
-        with warehouse.turn("green", JANUARY, wait=False) as held:
+        with warehouse.turn("green 2024-01", wait=False) as held:
             assert held is False
         turn = InThread(take_turn)
         wait_until(lambda: "green 2024-01" in (waiting_statement(months) or ""))
@@ -604,7 +604,7 @@ def test_a_turn_waits_for_its_month_alone(months: Months) -> None:
 
 def test_a_turn_ends_with_its_block_whatever_happens(months: Months) -> None:
     def break_off() -> None:
-        with warehouse.turn("green", JANUARY):
+        with warehouse.turn("green 2024-01"):
             raise KeyboardInterrupt
 
     for _ in range(2):

@@ -30,7 +30,9 @@ schema = "taxi"
 wanted = [(table, "p", ["unique_row_id"])]
 key = partition_key = "a_key"
 is_logged = becomes_partition = are_new = True
-lock_timeout = "50ms"
+description = "text"
+new = ["request_source"]
+comments = {"vendors": "Providers"}
 start, stop, month = "2024-01-01", "2024-02-01", "2024-01-01"
 months = [month]
 taxi_type = "green"
