@@ -251,3 +251,22 @@ def test_a_user_whose_server_crashed_ends_as_ever(root: Path, use: Callable[...,
     psutil.wait_procs([server], timeout=60)
     time.sleep(0.1)
     assert user.end() == 0
+
+
+def psql(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "luigi_tasks.psql", f"--storage-root={root}", *arguments]
+    return subprocess.run(command, cwd=root.parent, capture_output=True, text=True)
+
+
+def test_psql_asks_a_warehouse_and_makes_none(tmp_path: Path) -> None:
+    for _ in range(2):
+        ran = psql(tmp_path / "nowhere", "-c", "SELECT 1")
+        assert (ran.returncode, ran.stdout) == (1, "")
+        assert ran.stderr == f"no warehouse is in {tmp_path}/nowhere yet: load a month first\n"
+        assert list(tmp_path.iterdir()) == []
+    with subprocess.Popen(
+        [sys.executable, "-c", USE, str(tmp_path / "data")], stdin=subprocess.PIPE
+    ) as user:
+        user.communicate()
+    ran = psql(tmp_path / "data", "-Atc", "SELECT 40 + 2")
+    assert (ran.returncode, ran.stdout) == (0, "42\n"), ran.stderr
