@@ -594,9 +594,10 @@ def _create_missing_tables(cursor: "_Cursor") -> None:
     relations += [_quoted(cursor, name) for name in (*tables.values(), *others.values(), *views)]
     missing = {name for (name,) in _rows(cursor, "missing_tables.sql", relations=relations)}
     there = {n: table for n, table in tables.items() if _quoted(cursor, table) not in missing}
-    is_incomplete = _drop_with_other_columns(cursor, kinds, there) or bool(missing)
-    if is_incomplete or _is_of_other_version(cursor):
-        is_incomplete = True
+    is_incomplete = (
+        _drop_with_other_columns(cursor, kinds, there) or missing or _is_of_other_version(cursor)
+    )
+    if is_incomplete:
         _refuse_foreign_tables(cursor)
         for schema in sorted({schema for schema, _ in tables.values()}):
             if _rows(cursor, "missing_schemas.sql", schema=schema):
