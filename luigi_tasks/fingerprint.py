@@ -101,8 +101,12 @@ def _values(array: pa.Array, kind: str) -> npt.NDArray[Any]:
 
 
 def _held(array: pa.Array) -> npt.NDArray[Any]:
-    """The numbers that an array holds, as they are: to_numpy would make floats of NULLs."""
-    kind = np.dtype(array.type.to_pandas_dtype())
+    """The numbers that an array holds, as they are: to_numpy would make floats of NULLs.
+
+    (``to_pandas_dtype`` would tell their type, but before pyarrow 26 it imports pandas.)
+    """
+    family = "f" if pa.types.is_floating(array.type) else "i"
+    kind = np.dtype(f"{family}{array.type.bit_width // 8}")
     return np.frombuffer(array.buffers()[1], kind, len(array), array.offset * kind.itemsize)
 
 

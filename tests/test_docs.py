@@ -1,11 +1,13 @@
 """What the docs say is so: commands run, and what they name is there."""
 
+import ast
 import re
 import shlex
 import subprocess
 import sys
 from configparser import RawConfigParser
 from datetime import date
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pandas as pd
@@ -130,3 +132,24 @@ def test_the_changelog_has_the_present_version() -> None:
     settings = RawConfigParser()
     settings.read(ROOT / "setup.cfg")
     assert f"\n## {settings['metadata']['version']}\n" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_what_is_imported_is_required() -> None:
+    """By name, not by way of another package that happens to bring it."""
+    settings = RawConfigParser()
+    settings.read(ROOT / "setup.cfg")
+    extras = settings["options.extras_require"]
+    listed = (settings["options"]["install_requires"], extras["docker"], extras["stores"])
+    required = {re.split(r"[^\w-]", line)[0].lower() for line in "\n".join(listed).split("\n")}
+    imported = set()
+    for file in (ROOT / "luigi_tasks").glob("**/*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                imported.add(node.module.partition(".")[0])
+    others = imported - sys.stdlib_module_names - {"luigi_tasks"}
+    assert {"pyarrow", "docker", "fsspec"} <= others
+    providers = packages_distributions()
+    missing = {n for n in others if not required & {p.lower() for p in providers.get(n, ())}}
+    assert missing == set()
