@@ -6,20 +6,28 @@ from contextlib import contextmanager
 
 
 class Chunks:
-    """Chunks of bytes as a file to read; a read gives at most what is left of one."""
+    """Chunks of bytes as a file to read; a read gives at most what is left of one.
+
+    ``error`` is what broke off a read, for readers such as psycopg2 that raise one of their own.
+    """
 
     def __init__(self, chunks: Iterator[bytes]) -> None:
         self._chunks = chunks
         self._rest = memoryview(b"")
+        self.error: BaseException | None = None
 
     def read(self, size: int) -> bytes:
-        while not self._rest:
-            chunk = next(self._chunks, None)
-            if chunk is None:
-                return b""
-            self._rest = memoryview(chunk)
-        taken, self._rest = self._rest[:size], self._rest[size:]
-        return bytes(taken)
+        try:
+            while not self._rest:
+                chunk = next(self._chunks, None)
+                if chunk is None:
+                    return b""
+                self._rest = memoryview(chunk)
+            taken, self._rest = self._rest[:size], self._rest[size:]
+            return bytes(taken)
+        except BaseException as error:
+            self.error = error
+            raise
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """Progress of long work: a bar on a terminal, percent and message in Luigi's status."""
 
+import logging
 import sys
 import time
 from types import TracebackType
@@ -8,9 +9,14 @@ from typing import Any
 import luigi
 from tqdm import tqdm
 
+logger = logging.getLogger("luigi-interface.progress")
+
 
 class Progress:
-    """Shows how far a task is. Give it to whatever reports ``(done, total)``."""
+    """Shows how far a task is. Give it to whatever reports ``(done, total)``.
+
+    If it can't be shown, the scheduler being away for one, the work goes on without it.
+    """
 
     #: Seconds between two messages to the scheduler, each of which may be a request by HTTP.
     INTERVAL = 1.0
@@ -19,6 +25,7 @@ class Progress:
         self._task, self._what, self._unit = task, what, unit
         self._told = 0.0
         self._bar: Any = None
+        self._fails = False
 
     def __enter__(self) -> "Progress":
         return self
@@ -29,10 +36,20 @@ class Progress:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._bar is not None:
+        if self._bar is not None and not self._fails:
             self._bar.close()
 
     def __call__(self, done: int, total: int | None) -> None:
+        if self._fails:
+            return
+        try:
+            self._show(done, total)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the work matters more
+            # once, since the scheduler's client may take a minute to give up
+            self._fails = True
+            logger.warning("%s goes on without a report of its progress: %s", self._what, error)
+
+    def _show(self, done: int, total: int | None) -> None:
         if self._bar is None:
             self._bar = tqdm(
                 desc=self._what,
@@ -56,3 +73,13 @@ class Progress:
                 self._task.set_progress_percentage(100 * done // total)
         if self._task.set_status_message:
             self._task.set_status_message(message)
+
+
+def show_result(task: luigi.Task, label: str, result: str) -> None:
+    """Log what a task did, and show it in Luigi's status if that is to be had."""
+    logger.info("%s: %s", label, result)
+    if task.set_status_message:
+        try:
+            task.set_status_message(result)
+        except Exception as error:  # noqa: BLE001 - the work is done
+            logger.warning("%s: Luigi's status doesn't show it: %s", label, error)

@@ -15,7 +15,7 @@ from luigi_tasks.catalog import TAXI_TYPES
 from luigi_tasks.config import MonthParameter, TaxiTypeParameter
 from luigi_tasks.errors import TaxiError
 from luigi_tasks.log import OneLine
-from luigi_tasks.progress import Progress
+from luigi_tasks.progress import Progress, show_result
 from luigi_tasks.reports import printable
 from luigi_tasks.steps import Steps
 from luigi_tasks.warehouse import Load
@@ -200,9 +200,7 @@ class TaxiTransform(FileStep, luigi.Task):
         told += "".join(
             f"; {printable(name)}: {printable(value)}" for name, value in load.reported()
         )
-        logger.info("%s: %s", self.label, told)
-        if self.set_status_message:
-            self.set_status_message(told)
+        show_result(self, self.label, told)
         if load.rows_rejected:
             logger.warning("%s: the rejects are in %s", self.label, self.files.rejects)
         if load.unknown_columns:
@@ -259,9 +257,7 @@ class TaxiMerge(Step, luigi.Task):
         )
         if merged.rows_removed:
             told += f", removed {merged.rows_removed} of an earlier edition"
-        logger.info("%s: %s", self.label, told)
-        if self.set_status_message:
-            self.set_status_message(told)
+        show_result(self, self.label, told)
         if config.cleanup().enabled:
             self.files.remove()
 

@@ -1021,7 +1021,13 @@ def _copy(
     from luigi_tasks.forms import parquet
 
     with parquet(trips_file) as file, ahead(encode(file)) as chunks:
-        cursor.copy_expert(statement, Chunks(chunks), 1 << 20)
+        sent = Chunks(chunks)
+        try:
+            cursor.copy_expert(statement, sent, 1 << 20)
+        except BaseException:
+            if sent.error is not None:  # psycopg2 made an error of the query of it
+                raise sent.error from None
+            raise
     return int(cursor.rowcount)
 
 

@@ -51,3 +51,17 @@ def test_what_is_made_ahead_may_be_left() -> None:
     for _ in range(2):
         with ahead(iter([b"a", b"b", b"c"])) as chunks:
             assert next(chunks) == b"a"
+
+
+@pytest.mark.parametrize("error", [ValueError("a bug"), KeyboardInterrupt()], ids=repr)
+def test_what_broke_off_a_read_is_kept(error: BaseException) -> None:
+    def fail() -> Iterator[bytes]:
+        yield b"a"
+        raise error
+
+    file = Chunks(fail())
+    assert file.read(5) == b"a"
+    assert file.error is None
+    with pytest.raises(type(error)):
+        file.read(5)
+    assert file.error is error
