@@ -25,8 +25,9 @@ from luigi_tasks.errors import TaxiError
 from luigi_tasks.source import check_url
 
 _TEMPLATES = Environment(undefined=StrictUndefined, autoescape=False)
-#: PostgreSQL cuts names at 63 bytes; a partition's key adds this to its table's name.
-_LONGEST_TABLE_NAME = 63 - len("_2024_01_pkey")
+#: PostgreSQL cuts names at so many bytes; a partition's key adds this to its table's name.
+_LONGEST_NAME = 63
+_LONGEST_TABLE_NAME = _LONGEST_NAME - len("_2024_01_pkey")
 
 
 class MonthParameter(luigi.MonthParameter):
@@ -163,6 +164,7 @@ class storage(_Templated, luigi.Config):
 
 class warehouse(_Templated, luigi.Config):
     url = luigi.Parameter(description="'embedded', or postgresql://user@host/database")
+    schema = luigi.Parameter(description="schema of ledger, markers, names of codes, and views")
 
 
 class trips(_Templated, luigi.Config):
@@ -227,6 +229,18 @@ class cleanup(luigi.Config):
     enabled = _boolean("whether a month's files are removed once it is merged")
 
 
+def schema() -> str:
+    """The schema of what isn't of one taxi type, and of tables that are named without one."""
+    name = warehouse().render("schema")
+    if not name or "\0" in name or len(name.encode()) > _LONGEST_NAME:
+        raise TaxiError(
+            f"[warehouse] schema: {name!r} must be a name of at most {_LONGEST_NAME} bytes"
+        )
+    if name == "information_schema" or name.startswith("pg_"):
+        raise TaxiError(f"[warehouse] schema: {name!r} is PostgreSQL's own")
+    return name
+
+
 def trips_table(taxi_type: str) -> tuple[str, str]:
     """The schema and name of a taxi type's table."""
     return _table_name("[trips] table", trips().render("table", taxi_type=taxi_type))
@@ -262,7 +276,7 @@ def _table_name(key: str, rendered: str) -> tuple[str, str]:
     """Split ``schema.name``, and put "_" for what doesn't belong in a name."""
     parts = [re.sub(r"\W", "_", part, flags=re.ASCII) for part in rendered.split(".")]
     if len(parts) == 1:
-        parts.insert(0, "public")
+        parts.insert(0, schema())
     if len(parts) != 2 or not all(parts):
         raise TaxiError(f"{key}: {rendered!r} must be a table's name, or schema.name")
     if len(parts[1]) > _LONGEST_TABLE_NAME:

@@ -78,6 +78,10 @@ _KEPT = ". Columns kept: "
 
 Table = tuple[str, str]
 
+#: Temporary tables of a merge.
+_STRAYS: Table = ("pg_temp", "strays")
+_MISSING: Table = ("pg_temp", "missing")
+
 
 @dataclass
 class Load:
@@ -255,7 +259,7 @@ class ZonesTarget(TableTarget):
     """The taxi zones of a source."""
 
     def __init__(self, url: str) -> None:
-        super().__init__(("public", "taxi_zones"), f"{_ZONES_PREFIX}{shown(url)}")
+        super().__init__(_our_table("taxi_zones"), f"{_ZONES_PREFIX}{shown(url)}")
 
     def exists(self, connection: connection | None = None) -> bool:
         return bool(_ask("TaxiZones", "has_zones.sql", update_id=self.update_id))
@@ -527,7 +531,7 @@ def _merge_strays(cursor: "_Cursor", names: dict[str, Any], months: Iterable[dat
     inserted = 0
     for pickup_month in months:
         bounds = _bounds(pickup_month)
-        inserted += _execute(cursor, "merge.sql", source="strays", are_new=False, **names, **bounds)
+        inserted += _execute(cursor, "merge.sql", source=_STRAYS, are_new=False, **names, **bounds)
     _execute(cursor, "remove_strays.sql", **names)
     return inserted
 
@@ -539,7 +543,7 @@ def _merge_month(cursor: "_Cursor", names: dict[str, Any], month: date) -> int:
     if not are_new:  # then only some of the staged ones are; a query finds them faster than MERGE
         with _hashed(cursor):
             _execute(cursor, "find_missing.sql", **names, **bounds)
-        source = "missing"
+        source = _MISSING
     return _execute(cursor, "merge.sql", source=source, are_new=are_new, **names, **bounds)
 
 
@@ -559,7 +563,7 @@ def _witnesses(
     """For each month of pickup, how many rows were staged, and one by which to find them."""
     found = {}
     for pickup_month, rows in sorted(rows_by_month.items()):
-        source, bounds = staging if pickup_month == month else "strays", _bounds(pickup_month)
+        source, bounds = staging if pickup_month == month else _STRAYS, _bounds(pickup_month)
         [(row_id, pickup)] = _rows(cursor, "find_witness.sql", source=source, **bounds)
         # strftime doesn't pad years everywhere
         found[pickup_month.isoformat()[:7]] = {
@@ -571,6 +575,21 @@ def _witnesses(
 
 
 # --- tables and markers -----------------------------------------------------------------------
+
+
+def _our_table(name: str) -> Table:
+    """A table or view of the whole warehouse, rather than of a taxi type."""
+    return config.schema(), name
+
+
+def _our_tables() -> dict[str, Table]:
+    """Those that every SQL file may name."""
+    return {
+        "ledger": _our_table("load_history"),
+        "marker_table": _our_table(TableTarget.marker_table),
+        "zones_table": _our_table("taxi_zones"),
+        "trips_view": _our_table("trips"),
+    }
 
 
 def _prepare(label: str) -> None:
@@ -588,10 +607,9 @@ def _create_missing_tables(cursor: "_Cursor") -> None:
     kinds = {name: config.kept(name) for name in TAXI_TYPES}
     tables = {name: config.trips_table(name) for name in TAXI_TYPES}
     others = {name: _partition_name(table, "other") for name, table in tables.items()}
-    views = map(named_view, TAXI_TYPES)
-    relations = ["load_history", TableTarget.marker_table, "trips", "taxi_zones"]
-    relations += [lookup.table for lookup in LOOKUPS]
-    relations += [_quoted(cursor, name) for name in (*tables.values(), *others.values(), *views)]
+    wanted = [*_our_tables().values(), *map(_our_table, (lookup.table for lookup in LOOKUPS))]
+    wanted += [*tables.values(), *others.values(), *map(named_view, TAXI_TYPES)]
+    relations = [_quoted(cursor, table) for table in wanted]
     missing = {name for (name,) in _rows(cursor, "missing_tables.sql", relations=relations)}
     there = {n: table for n, table in tables.items() if _quoted(cursor, table) not in missing}
     is_incomplete = (
@@ -599,7 +617,7 @@ def _create_missing_tables(cursor: "_Cursor") -> None:
     )
     if is_incomplete:
         _refuse_foreign_tables(cursor)
-        for schema in sorted({schema for schema, _ in tables.values()}):
+        for schema in sorted({config.schema(), *(schema for schema, _ in tables.values())}):
             if _rows(cursor, "missing_schemas.sql", schema=schema):
                 _execute(cursor, "create_schema.sql", schema=schema)
         _create(cursor, "load_history", "create_ledger.sql")
@@ -625,10 +643,12 @@ def _is_of_other_version(cursor: "_Cursor") -> bool:
 def _refuse_foreign_tables(cursor: "_Cursor") -> None:
     """Raise a TaxiError if a table of names isn't ours, as its comment tells."""
     comments = {lookup.table: lookup.comment for lookup in LOOKUPS} | {"taxi_zones": ZONES_COMMENT}
-    for (table,) in _rows(cursor, "foreign_tables.sql", comments=comments):
+    tables = {_quoted(cursor, _our_table(name)): _our_table(name) for name in comments}
+    ours = dict(zip(tables, comments.values(), strict=True))
+    for (relation,) in _rows(cursor, "foreign_tables.sql", comments=ours):
         raise TaxiError(
-            f"table {table} is there but isn't one of ours; rename it, or name another database "
-            "in [warehouse] url, or a role with another search_path"
+            f"table {'.'.join(tables[relation])} is there but isn't one of ours; rename it, "
+            "or name another schema in [warehouse] schema"
         )
 
 
@@ -674,15 +694,16 @@ def _add_missing_columns(
     cursor: "_Cursor", kinds: dict[str, TaxiType], tables: dict[str, Table]
 ) -> bool:
     """Give tables of an earlier version the columns that came since; tell if there were any."""
-    ledger = ("load_history", "r", LATER_COLUMNS)
-    ours = [
+    ledger = _our_table("load_history")
+    wanted = [(ledger, "r", LATER_COLUMNS)]
+    wanted += [
         (tables[name], "p", ["unique_row_id", "filename", *(c.name for c in kind.columns)])
         for name, kind in kinds.items()
     ]
     missing: dict[str, list[str]] = {}
-    for relation, column in _rows(cursor, "missing_columns.sql", wanted=[ledger, *ours]):
+    for relation, column in _rows(cursor, "missing_columns.sql", wanted=wanted):
         missing.setdefault(relation, []).append(column)
-    if _quoted(cursor, "load_history") in missing:
+    if _quoted(cursor, ledger) in missing:
         _create(cursor, "load_history", "create_ledger.sql")
     for name, trips in tables.items():
         lacking = missing.get(_quoted(cursor, trips), [])
@@ -1071,6 +1092,9 @@ def _connect(address: str) -> connection:
         raise TaxiError(f"the warehouse at {shown} can't be reached: {reason}") from None
     _check_version(session.server_version, shown)
     session.autocommit = True
+    # every name of ours has its schema; nobody's functions come before PostgreSQL's own
+    with session.cursor() as cursor:
+        cursor.execute("SET search_path = pg_catalog, pg_temp")
     return session
 
 
@@ -1154,8 +1178,8 @@ def _plain_errors() -> Iterator[None]:
     except psycopg2.errors.InsufficientPrivilege as error:
         raise TaxiError(
             f"the warehouse refuses: {_first_line(error)}; the role in [warehouse] url needs "
-            "CREATE on the schema of [trips] table and on the first one of its search_path, "
-            "TEMPORARY on the database, and must own the tables that are there"
+            "CREATE on the schema of [trips] table and on [warehouse] schema (on the database, if "
+            "they aren't there), TEMPORARY on the database, and must own the tables that are there"
         ) from None
     except (psycopg2.errors.ReadOnlySqlTransaction, psycopg2.OperationalError) as error:
         happened = "refuses" if error.pgcode else "broke the connection"
@@ -1183,8 +1207,8 @@ def _rows(cursor: cursor, file: str, **names: Any) -> list[tuple[Any, ...]]:
 
 
 def _render(cursor: cursor, file: str, **names: Any) -> str:
-    marker_table = TableTarget.marker_table
-    return _sql_files().get_template(file).render(names, cursor=cursor, marker_table=marker_table)
+    names = {"schema": config.schema(), **_our_tables(), **names, "cursor": cursor}
+    return _sql_files().get_template(file).render(names)
 
 
 @lru_cache

@@ -2,6 +2,6 @@
 SELECT
     date_trunc('month', pickup_datetime)::date AS pickup_month,
     count(*) AS row_count
-FROM strays
+FROM pg_temp.strays
 GROUP BY pickup_month
 ORDER BY pickup_month;

@@ -1,3 +1,3 @@
 -- How many taxi zones there are.
 SELECT count(*) AS row_count
-FROM taxi_zones;
+FROM {{ zones_table | identifier }};

@@ -1,5 +1,5 @@
 -- The ledger, one row for each finished load, and Luigi's table of markers.
-CREATE TABLE IF NOT EXISTS load_history (
+CREATE TABLE IF NOT EXISTS {{ ledger | identifier }} (
     load_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     taxi_type text NOT NULL,
     month date NOT NULL,
@@ -34,7 +34,7 @@ CREATE TABLE IF NOT EXISTS load_history (
 );
 
 -- what came with later versions
-ALTER TABLE load_history
+ALTER TABLE {{ ledger | identifier }}
 ADD COLUMN IF NOT EXISTS script text,
 ADD COLUMN IF NOT EXISTS outputs jsonb NOT NULL DEFAULT '{}',
 ADD COLUMN IF NOT EXISTS metrics jsonb NOT NULL DEFAULT '[]',
@@ -44,50 +44,59 @@ ADD COLUMN IF NOT EXISTS fingerprint_version integer NOT NULL DEFAULT 1,
 ADD COLUMN IF NOT EXISTS rows_shared bigint;
 
 CREATE INDEX IF NOT EXISTS load_history_month
-ON load_history (taxi_type, month, load_id);
+ON {{ ledger | identifier }} (taxi_type, month, load_id);
 
-COMMENT ON TABLE load_history IS 'One row for each finished load of a month';
-COMMENT ON COLUMN load_history.load_id IS 'Rises with each load';
-COMMENT ON COLUMN load_history.taxi_type IS 'TLC service, such as green';
-COMMENT ON COLUMN load_history.month IS 'First day of the month in the file''s name';
-COMMENT ON COLUMN load_history.trips_table IS 'Table that the month was merged into';
-COMMENT ON COLUMN load_history.filename IS 'Value of column filename of its trips';
-COMMENT ON COLUMN load_history.url IS 'Where the file was fetched';
-COMMENT ON COLUMN load_history.etag IS 'Edition: the server''s ETag, if it gave one';
-COMMENT ON COLUMN load_history.last_modified IS 'Edition: when it was published';
-COMMENT ON COLUMN load_history.bytes IS 'Edition: size of the file';
-COMMENT ON COLUMN load_history.sha256 IS 'Edition: digest of the file, in hexadecimal';
-COMMENT ON COLUMN load_history.rows_read IS 'Rows of the file: rejected + staged';
-COMMENT ON COLUMN load_history.rows_rejected IS 'Rows that could not be read, set aside';
-COMMENT ON COLUMN load_history.rows_staged IS 'Rows staged: duplicate + present + inserted';
-COMMENT ON COLUMN load_history.rows_duplicate
+COMMENT ON TABLE {{ ledger | identifier }} IS 'One row for each finished load of a month';
+COMMENT ON COLUMN {{ ledger | identifier }}.load_id IS 'Rises with each load';
+COMMENT ON COLUMN {{ ledger | identifier }}.taxi_type IS 'TLC service, such as green';
+COMMENT ON COLUMN {{ ledger | identifier }}.month IS 'First day of the month in the file''s name';
+COMMENT ON COLUMN {{ ledger | identifier }}.trips_table IS 'Table that the month was merged into';
+COMMENT ON COLUMN {{ ledger | identifier }}.filename IS 'Value of column filename of its trips';
+COMMENT ON COLUMN {{ ledger | identifier }}.url IS 'Where the file was fetched';
+COMMENT ON COLUMN {{ ledger | identifier }}.etag IS 'Edition: the server''s ETag, if it gave one';
+COMMENT ON COLUMN {{ ledger | identifier }}.last_modified IS 'Edition: when it was published';
+COMMENT ON COLUMN {{ ledger | identifier }}.bytes IS 'Edition: size of the file';
+COMMENT ON COLUMN {{ ledger | identifier }}.sha256
+IS 'Edition: digest of the file, in hexadecimal';
+COMMENT ON COLUMN {{ ledger | identifier }}.rows_read IS 'Rows of the file: rejected + staged';
+COMMENT ON COLUMN {{ ledger | identifier }}.rows_rejected
+IS 'Rows that could not be read, set aside';
+COMMENT ON COLUMN {{ ledger | identifier }}.rows_staged
+IS 'Rows staged: duplicate + present + inserted';
+COMMENT ON COLUMN {{ ledger | identifier }}.rows_duplicate
 IS 'Rows equal to another in every column that the catalog knows';
-COMMENT ON COLUMN load_history.rows_present IS 'Rows that were in the table already';
-COMMENT ON COLUMN load_history.rows_shared
+COMMENT ON COLUMN {{ ledger | identifier }}.rows_present IS 'Rows that were in the table already';
+COMMENT ON COLUMN {{ ledger | identifier }}.rows_shared
 IS 'Of those present: rows that another month''s file had brought';
-COMMENT ON COLUMN load_history.rows_inserted IS 'Rows that this load put into the table';
-COMMENT ON COLUMN load_history.rows_removed IS 'Rows of an earlier edition, taken out';
-COMMENT ON COLUMN load_history.rows_stray IS 'Rows with a pickup outside the month';
-COMMENT ON COLUMN load_history.pickup_months
+COMMENT ON COLUMN {{ ledger | identifier }}.rows_inserted
+IS 'Rows that this load put into the table';
+COMMENT ON COLUMN {{ ledger | identifier }}.rows_removed
+IS 'Rows of an earlier edition, taken out';
+COMMENT ON COLUMN {{ ledger | identifier }}.rows_stray IS 'Rows with a pickup outside the month';
+COMMENT ON COLUMN {{ ledger | identifier }}.pickup_months
 IS 'For each month of pickup: how many rows, and one by which they can be found again';
-COMMENT ON COLUMN load_history.unknown_columns
+COMMENT ON COLUMN {{ ledger | identifier }}.unknown_columns
 IS 'Columns of the file that were not read';
-COMMENT ON COLUMN load_history.download_seconds IS 'Duration of TaxiDownload';
-COMMENT ON COLUMN load_history.transform_seconds IS 'Duration of TaxiTransform';
-COMMENT ON COLUMN load_history.stage_seconds IS 'Duration of TaxiStageLoad';
-COMMENT ON COLUMN load_history.merge_seconds IS 'Duration of TaxiMerge up to this row';
-COMMENT ON COLUMN load_history.started_at IS 'When the transform began';
-COMMENT ON COLUMN load_history.finished_at IS 'When the merge was done, before its commit';
-COMMENT ON COLUMN load_history.package_version IS 'Version of luigi_tasks';
-COMMENT ON COLUMN load_history.script
+COMMENT ON COLUMN {{ ledger | identifier }}.download_seconds IS 'Duration of TaxiDownload';
+COMMENT ON COLUMN {{ ledger | identifier }}.transform_seconds IS 'Duration of TaxiTransform';
+COMMENT ON COLUMN {{ ledger | identifier }}.stage_seconds IS 'Duration of TaxiStageLoad';
+COMMENT ON COLUMN {{ ledger | identifier }}.merge_seconds
+IS 'Duration of TaxiMerge up to this row';
+COMMENT ON COLUMN {{ ledger | identifier }}.started_at IS 'When the transform began';
+COMMENT ON COLUMN {{ ledger | identifier }}.finished_at
+IS 'When the merge was done, before its commit';
+COMMENT ON COLUMN {{ ledger | identifier }}.package_version IS 'Version of luigi_tasks';
+COMMENT ON COLUMN {{ ledger | identifier }}.script
 IS 'The transform of the user''s own, with a digest, if there was one';
-COMMENT ON COLUMN load_history.outputs IS 'Values that the script reported, by name';
-COMMENT ON COLUMN load_history.quality IS 'What is odd in the rows: how many of each kind';
-COMMENT ON COLUMN load_history.new_columns
+COMMENT ON COLUMN {{ ledger | identifier }}.outputs IS 'Values that the script reported, by name';
+COMMENT ON COLUMN {{ ledger | identifier }}.quality
+IS 'What is odd in the rows: how many of each kind';
+COMMENT ON COLUMN {{ ledger | identifier }}.new_columns
 IS 'Columns of the file that the catalog doesn''t know, with their types; they were kept';
-COMMENT ON COLUMN load_history.fingerprint_version
+COMMENT ON COLUMN {{ ledger | identifier }}.fingerprint_version
 IS 'How unique_row_id was computed: rises when rows get others';
-COMMENT ON COLUMN load_history.metrics IS 'Counters, timers and gauges that the script reported';
+COMMENT ON COLUMN {{ ledger | identifier }}.metrics
+IS 'Counters, timers and gauges that the script reported';
 
 CREATE TABLE IF NOT EXISTS {{ marker_table | identifier }} (
     update_id text PRIMARY KEY,

@@ -1,15 +1,15 @@
 -- Names of codes, from the catalog. They are put right if they are others; none is removed.
-CREATE TABLE IF NOT EXISTS {{ lookup.table | identifier }} (
+CREATE TABLE IF NOT EXISTS {{ (schema, lookup.table) | identifier }} (
     {{ lookup.column | identifier }} {{ lookup.type }} PRIMARY KEY,
     name text NOT NULL
 );
 
-COMMENT ON TABLE {{ lookup.table | identifier }} IS {{ lookup.comment | value }};
-COMMENT ON COLUMN {{ lookup.table | identifier }}.{{ lookup.column | identifier }}
+COMMENT ON TABLE {{ (schema, lookup.table) | identifier }} IS {{ lookup.comment | value }};
+COMMENT ON COLUMN {{ (schema, lookup.table) | identifier }}.{{ lookup.column | identifier }}
 IS 'Code in column {{ lookup.column }} of trips';
-COMMENT ON COLUMN {{ lookup.table | identifier }}.name IS 'What it stands for';
+COMMENT ON COLUMN {{ (schema, lookup.table) | identifier }}.name IS 'What it stands for';
 
-INSERT INTO {{ lookup.table | identifier }} ({{ lookup.column | identifier }}, name)
+INSERT INTO {{ (schema, lookup.table) | identifier }} ({{ lookup.column | identifier }}, name)
 VALUES
 {% for code, name in lookup.names.items() %}
 ({{ code | value }}, {{ name | value }}){{ "," if not loop.last }}

@@ -19,11 +19,11 @@ SELECT -- noqa: disable=LT02,LT05
     {% endfor %}
 FROM {{ trips | identifier }} AS trip
 {% for each in lookups %}
-LEFT JOIN {{ each.table | identifier }}
+LEFT JOIN {{ (schema, each.table) | identifier }} AS {{ each.table | identifier }}
     ON trip.{{ each.column | identifier }} = {{ each.table | identifier }}.{{ each.column | identifier }}
 {% endfor %}
-LEFT JOIN taxi_zones AS pickup ON trip.pickup_location_id = pickup.location_id
-LEFT JOIN taxi_zones AS dropoff ON trip.dropoff_location_id = dropoff.location_id;
+LEFT JOIN {{ zones_table | identifier }} AS pickup ON trip.pickup_location_id = pickup.location_id
+LEFT JOIN {{ zones_table | identifier }} AS dropoff ON trip.dropoff_location_id = dropoff.location_id;
 
 COMMENT ON VIEW {{ view | identifier }} IS {{ comment | value }};
 COMMENT ON COLUMN {{ view | identifier }}.unique_row_id IS 'Fingerprint of the trip';

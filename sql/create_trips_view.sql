@@ -1,5 +1,5 @@
 -- All trips of all taxi types, by the columns that more than one of them has.
-CREATE OR REPLACE VIEW trips AS
+CREATE OR REPLACE VIEW {{ trips_view | identifier }} AS
 {% for taxi_type, view, names in views %}
 {{ "UNION ALL" if not loop.first }}
 SELECT -- noqa: disable=LT02
@@ -13,11 +13,11 @@ SELECT -- noqa: disable=LT02
 FROM {{ view | identifier }}{{ ";" if loop.last }}
 {% endfor %}
 
-COMMENT ON VIEW trips
+COMMENT ON VIEW {{ trips_view | identifier }}
 IS 'Trips of all taxi types, by the columns that more than one of them has';
-COMMENT ON COLUMN trips.taxi_type IS 'TLC service, such as green';
-COMMENT ON COLUMN trips.unique_row_id IS 'Fingerprint of the trip';
-COMMENT ON COLUMN trips.filename IS 'Published file that the trip came in';
+COMMENT ON COLUMN {{ trips_view | identifier }}.taxi_type IS 'TLC service, such as green';
+COMMENT ON COLUMN {{ trips_view | identifier }}.unique_row_id IS 'Fingerprint of the trip';
+COMMENT ON COLUMN {{ trips_view | identifier }}.filename IS 'Published file that the trip came in';
 {% for name, type, comment in viewed %}
-COMMENT ON COLUMN trips.{{ name | identifier }} IS {{ comment | value }};
+COMMENT ON COLUMN {{ trips_view | identifier }}.{{ name | identifier }} IS {{ comment | value }};
 {% endfor %}

@@ -1,5 +1,5 @@
 -- The staged trips of one month of pickup that the trips table doesn't have.
-CREATE TEMPORARY TABLE missing ON COMMIT DROP AS
+CREATE TEMPORARY TABLE pg_temp.missing ON COMMIT DROP AS
 SELECT staged.*
 FROM {{ staging | identifier }} AS staged
 WHERE
@@ -15,4 +15,4 @@ WHERE
             AND trip.pickup_datetime < {{ stop | value }}
     );
 
-ANALYZE missing;
+ANALYZE pg_temp.missing;

@@ -5,5 +5,5 @@ WHERE
     update_id = {{ update_id | value }}
     AND EXISTS (
         SELECT
-        FROM taxi_zones
+        FROM {{ zones_table | identifier }}
     );

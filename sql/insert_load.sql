@@ -1,5 +1,5 @@
 -- One line of the ledger.
-INSERT INTO load_history (
+INSERT INTO {{ ledger | identifier }} (
     {% for name in load %}
     {{ name | identifier }}{{ "," if not loop.last }}
     {% endfor %}

@@ -8,7 +8,7 @@ SELECT
     package_version,
     rows_staged,
     rows_duplicate
-FROM load_history
+FROM {{ ledger | identifier }}
 WHERE
     taxi_type = {{ taxi_type | value }}
     AND month = {{ month | value }}

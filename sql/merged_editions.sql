@@ -6,7 +6,7 @@ SELECT DISTINCT ON (last_load.month)
     last_load.last_modified,
     last_load.bytes,
     last_load.sha256
-FROM load_history AS last_load
+FROM {{ ledger | identifier }} AS last_load
 INNER JOIN {{ marker_table | identifier }} AS marker
     ON marker.update_id = {{ update_id_prefix | value }} || to_char(last_load.month, 'YYYY-MM')
 WHERE

@@ -20,12 +20,12 @@ FROM unnest({{ months | value }}::date[]) AS asked (month)
 INNER JOIN {{ marker_table | identifier }} AS marker
     ON marker.update_id = {{ update_id_prefix | value }} || to_char(asked.month, 'YYYY-MM')
 INNER JOIN LATERAL (
-    SELECT load_history.pickup_months
-    FROM load_history
+    SELECT loaded.pickup_months
+    FROM {{ ledger | identifier }} AS loaded
     WHERE
-        load_history.taxi_type = {{ taxi_type | value }}
-        AND load_history.month = asked.month
-        AND load_history.trips_table = {{ trips | join('.') | value }}
-    ORDER BY load_history.load_id DESC
+        loaded.taxi_type = {{ taxi_type | value }}
+        AND loaded.month = asked.month
+        AND loaded.trips_table = {{ trips | join('.') | value }}
+    ORDER BY loaded.load_id DESC
     LIMIT 1
 ) AS last_load ON TRUE;

@@ -1,5 +1,5 @@
 -- The bytes of a load have been published once more, as another edition.
-UPDATE load_history
+UPDATE {{ ledger | identifier }}
 SET
     url = {{ edition.url | value }},
     etag = {{ edition.etag | value }},

@@ -8,7 +8,7 @@ WHERE update_id IN (
             month,
             pickup_months,
             coalesce(rows_shared, rows_present) AS rows_shared
-        FROM load_history
+        FROM {{ ledger | identifier }}
         WHERE
             taxi_type = {{ taxi_type | value }}
             AND trips_table = {{ trips | join('.') | value }}
@@ -19,7 +19,7 @@ WHERE update_id IN (
         AND last_load.rows_shared > 0
         AND EXISTS (
             SELECT
-            FROM load_history AS removed
+            FROM {{ ledger | identifier }} AS removed
             WHERE
                 removed.taxi_type = {{ taxi_type | value }}
                 AND removed.month = {{ month | value }}

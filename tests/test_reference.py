@@ -131,7 +131,7 @@ def test_a_table_of_somebody_elses_is_refused(months: Months, table: str) -> Non
     months.database.query(f"CREATE TABLE {table}")
     months.database.query(f"INSERT INTO {name} VALUES (1, 'mine')")
     for _ in range(2):
-        with pytest.raises(TaxiError, match=f"table {name} is there but isn't one of ours"):
+        with pytest.raises(TaxiError, match=f"table public.{name} is there but isn't one of ours"):
             months.load([trip()])
         assert months.database.query(f"SELECT * FROM {name}")[0][1] == "mine"
         assert months.database.query("SELECT to_regclass('green_trips')") == [(None,)]
@@ -231,7 +231,10 @@ def test_a_view_that_somebody_built_on_is_left_alone(months: Months) -> None:
     months.database.query("DROP VIEW green_trips_named CASCADE")
     months.database.query("CREATE VIEW trips AS SELECT unique_row_id FROM green_trips")
     months.database.query("CREATE VIEW mine AS SELECT unique_row_id FROM trips")
-    told = "cannot drop view trips because .*: view mine depends on view trips; drop what depends"
+    told = (
+        "cannot drop view public.trips because .*: "
+        "view public.mine depends on view public.trips; drop what depends"
+    )
     with pytest.raises(TaxiError, match=told):
         months.load([trip()])
     assert months.database.query("SELECT * FROM mine") == []

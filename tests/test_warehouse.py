@@ -19,9 +19,12 @@ from months import FEBRUARY, JANUARY, Months, close_sessions, load_of, trip, tri
 from luigi_tasks import warehouse
 from luigi_tasks.catalog import TAXI_TYPES, YELLOW
 from luigi_tasks.errors import TaxiError
-from luigi_tasks.warehouse import MergedTarget, StagedTarget
+from luigi_tasks.reference import Zone
+from luigi_tasks.warehouse import MergedTarget, StagedTarget, ZonesTarget
 
 Set = Callable[[str, str, str], None]
+
+on_one_server = pytest.mark.parametrize("server", ["embedded"], indirect=True)
 
 STRAYS = [trip("2024-02-01 00:00:01"), trip("2008-12-31 23:59:59")]
 
@@ -136,6 +139,88 @@ def test_a_partitioned_table_without_our_columns_is_refused(months: Months) -> N
         "PARTITION BY RANGE (pickup_datetime)"
     )
     assert "public.green_trips" in refusal(lambda: months.load(trips(2)))
+
+
+# schemas
+
+
+def relations(database: Database) -> dict[str, set[str]]:
+    """The tables and views that are ours, or may be, by schema."""
+    found: dict[str, set[str]] = {}
+    for schema, name in database.query(
+        "SELECT relnamespace::regnamespace::text, relname FROM pg_class "
+        "WHERE relkind IN ('r', 'p', 'v') AND relnamespace <> 'pg_catalog'::regnamespace "
+        "AND relnamespace <> 'information_schema'::regnamespace"
+    ):
+        found.setdefault(schema, set()).add(name)
+    return found
+
+
+@on_one_server
+@pytest.mark.parametrize("schema", ["taxi", 'Odd "n\'ame". of'])
+def test_all_that_is_ours_is_in_the_schema_of_the_settings(
+    months: Months, settings: Set, schema: str
+) -> None:
+    months.load(trips(2))
+    usual = relations(months.database)
+    before = months.database.contents()
+    settings("warehouse", "schema", schema)
+    for _ in range(2):
+        assert months.load([*trips(3), *STRAYS]).rows_staged == 5
+        assert warehouse.merged_months("green", [JANUARY]) == {JANUARY}
+        warehouse.load_zones("file:///zones.csv", [Zone(75, "Manhattan", "East Harlem", "Boro")])
+        assert ZonesTarget("file:///zones.csv").exists()
+    found = relations(months.database)
+    assert found.pop("public") == usual["public"]
+    assert list(found.values()) == [usual["public"]]
+    quoted = '"' + schema.replace('"', '""') + '"'
+    zone = f"SELECT DISTINCT pickup_zone FROM {quoted}.green_trips_named"
+    assert months.database.query(zone) == [("East Harlem",)]
+    settings("trips", "table", "public.{{ taxi_type }}_trips")
+    settings("warehouse", "schema", "public")
+    assert warehouse.merged_months("green", [JANUARY]) == {JANUARY}
+    assert months.database.contents() == before
+
+
+#: Functions and operators that fit our queries better than PostgreSQL's own.
+HOSTILE = """
+CREATE SCHEMA hostile;
+CREATE FUNCTION hostile.to_char(date, text) RETURNS text LANGUAGE sql AS $$ SELECT 'mine' $$;
+CREATE FUNCTION hostile.now() RETURNS timestamptz LANGUAGE sql AS $$ SELECT '1999-01-01'::timestamptz $$;
+CREATE FUNCTION hostile.same(uuid, uuid) RETURNS boolean LANGUAGE sql AS $$ SELECT FALSE $$;
+CREATE OPERATOR hostile.= (LEFTARG = uuid, RIGHTARG = uuid, FUNCTION = hostile.same);
+CREATE TABLE hostile.strays (note text);
+CREATE TABLE hostile.load_history (note text);
+CREATE TYPE hostile.text AS (note uuid);
+"""  # noqa: E501
+
+
+@on_one_server
+@pytest.mark.parametrize("path", ["''", "hostile, public", "hostile, pg_catalog, public"])
+def test_a_search_path_changes_nothing(months: Months, path: str) -> None:
+    rows = [*trips(5), *STRAYS]
+    months.load(rows)
+    months.database.query(HOSTILE)
+    before = months.database.contents()
+    name = months.database.value("SELECT current_database()")
+    months.database.query(f"ALTER DATABASE {name} SET search_path = {path}")
+    close_sessions()
+    assert warehouse.merged_months("green", [JANUARY]) == {JANUARY}
+    assert months.load(rows).rows_present == 7
+    months.load(trips(3, "2024-02-10 10:00:00"), FEBRUARY)
+    assert warehouse.merged_months("green", [JANUARY, FEBRUARY]) == {JANUARY, FEBRUARY}
+    assert warehouse.reset("green", FEBRUARY) == 3
+    months.database.query(f"ALTER DATABASE {name} RESET search_path")
+    after = months.database.contents()
+    assert after["markers"] == before["markers"]
+    assert months.count("hostile.strays") == months.count("hostile.load_history") == 0
+
+
+@pytest.mark.parametrize("schema", ["", "pg_mine", "information_schema", "x" * 64, "ü" * 32])
+def test_a_schema_that_cannot_be_one_is_refused(settings: Set, schema: str) -> None:
+    settings("warehouse", "schema", schema)
+    for _ in range(2):
+        assert refusal(warehouse.config.check).startswith("[warehouse] schema: ")
 
 
 # staging

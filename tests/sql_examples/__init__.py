@@ -25,7 +25,8 @@ trips = ("public", "green_trips")
 other = ("public", "green_trips_other")
 partition = ("public", "green_trips_2024_01")
 staging = source = table = ("public", "green_trips_staging_2024_01")
-marker_table = "table_updates"
+ledger, marker_table = ("taxi", "load_history"), ("taxi", "table_updates")
+zones_table, trips_view = ("taxi", "taxi_zones"), ("taxi", "trips")
 schema = "taxi"
 wanted = [(table, "p", ["unique_row_id"])]
 key = partition_key = "a_key"
