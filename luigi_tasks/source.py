@@ -1,9 +1,10 @@
 """Fetch a published file: know its edition, resume what broke, verify what came.
 
 A file appears under its name only when it is whole, and never without its edition, the record
-beside it that says what was fetched. While it is on its way it is called `<name>.part`, and
-`<name>.part.json` says of which edition, so that the next fetch, in this process or in another,
-goes on where the last one stopped.
+beside it that says what was fetched. While it is on its way it is called `<name>.part`;
+`<name>.part.json` says of which edition, and `<name>.part.log` has checksums of what came, so that
+the next fetch, in this process or in another, goes on where the last one stopped. What a server
+says of a file is taken for unsaid where it can't be true.
 
 `requests`, `urllib3` and `pyarrow` are imported where they are used: a run that finds nothing to
 do doesn't wait for them.
@@ -12,12 +13,11 @@ do doesn't wait for them.
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
-import json
 import logging
 import os
 import re
+import stat
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -28,7 +28,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, unquote, urlsplit
 
+from luigi_tasks import records
 from luigi_tasks.errors import TaxiError
+from luigi_tasks.reports import printable
 
 if TYPE_CHECKING:
     import requests
@@ -53,6 +55,9 @@ UNREACHABLE_FOR = 60.0
 PIECE = 1024 * 1024
 """Bytes that are read and written at a time."""
 
+LONGEST_ETAG = 1000
+"""Characters; a server wouldn't take a longer one back."""
+
 BLOCK = 16 * PIECE
 """Bytes that a store is asked for at a time; its package holds a few of such blocks."""
 
@@ -63,6 +68,14 @@ _SCHEMES = ("http", "https", "file")
 _NOT_PUBLISHED = (403, 404, 410)
 # 501 is what a server says that doesn't know HEAD; waiting won't teach it.
 _TRY_AGAIN = frozenset({429, *range(500, 600)} - {501})
+
+_UNREADABLE = (
+    "the host or port of the source URL can't be read;"
+    " write special characters in a user or password as %XX"
+)
+
+# What the library raises for times that aren't any: of 5,000 digits, of zones beyond all others.
+_UNREADABLE_DATE = (ValueError, TypeError, OverflowError, IndexError)
 
 _unreachable: dict[tuple[str, str], tuple[float, str]] = {}
 
@@ -139,10 +152,13 @@ def look(url: str, *, timeout: float = 60, retries: int = 5) -> Announced | None
         return _stored(url)
     if parts.scheme == "file":
         file = _local_file(url, parts)
-        if not file.is_file():
-            return None
-        found = file.stat()
-        return Announced(None, _iso(formatdate(found.st_mtime, usegmt=True)), found.st_size)
+        try:
+            if not file.is_file():
+                return None
+            found = file.stat()
+        except OSError as error:
+            raise TaxiError(f"cannot read {file}: {error.strerror or error}") from None
+        return Announced(None, _iso(_http_date(found.st_mtime)), found.st_size)
     for method in ("HEAD", "GET"):
         with _ask(method, url, {}, timeout=timeout, retries=retries) as response:
             if method == "HEAD" and response.status_code in (405, 501):
@@ -223,7 +239,7 @@ def read_edition(path: Path) -> Edition | None:
     is about a file of another size.
     """
     try:
-        edition = Edition(**json.loads(edition_path(path).read_bytes()))
+        edition = Edition(**records.read(edition_path(path)))
         return edition if edition.bytes == path.stat().st_size else None
     except (OSError, ValueError, TypeError):
         return None
@@ -258,10 +274,7 @@ def _split(url: str) -> SplitResult:
         _ = parts.port
     except ValueError:
         # Not shown: a password with a / in it ends up here.
-        raise TaxiError(
-            "the host or port of the source URL can't be read;"
-            " write special characters in a user or password as %XX"
-        ) from None
+        raise TaxiError(_UNREADABLE) from None
     if parts.scheme not in _SCHEMES and not _is_stores(parts.scheme):
         raise TaxiError(
             f"{shown(url)}: the scheme is {parts.scheme or 'missing'};"
@@ -271,6 +284,13 @@ def _split(url: str) -> SplitResult:
         raise TaxiError(
             f"{shown(url)}: a store's password doesn't belong in its URL; its package takes it from"
             " variables of the environment"
+        )
+    if parts.scheme in _SCHEMES and parts.fragment and "@" in parts.fragment:
+        raise TaxiError(_UNREADABLE)
+    if (parts.scheme in _SCHEMES and "#" in url) or (parts.scheme == "file" and "?" in url):
+        raise TaxiError(
+            f"{shown(url)}: a # ends a URL, and a ? its path; write %23 for a # in a name, %3F for"
+            " a ? in it (%%23 and %%3F in luigi.cfg)"
         )
     if parts.scheme != "file" and not parts.hostname:
         raise TaxiError(f"{shown(url)}: the host is missing; write {parts.scheme}://host/path")
@@ -284,7 +304,7 @@ def _host(url: str) -> str:
 
 def _local_file(url: str, parts: SplitResult) -> Path:
     file = Path(unquote(parts.path))
-    if parts.netloc not in ("", "localhost") or not file.is_absolute():
+    if parts.netloc not in ("", "localhost") or not file.is_absolute() or "\0" in str(file):
         raise TaxiError(f"{shown(url)}: not a path on this machine; write file:///folder/file")
     return file
 
@@ -297,13 +317,23 @@ def _ask(
     method: str, url: str, headers: Mapping[str, str], *, timeout: float, retries: int
 ) -> Iterator[requests.Response]:
     """Send a request and yield the answer, its body unread; failures on the way are retried."""
+    from http.client import HTTPException
+
     import requests
     import urllib3
 
     parts = _split(url)
     _check_reached(method, url)
+
+    class Retry(urllib3.Retry):
+        def get_retry_after(self, response: Any) -> float | None:
+            try:
+                return super().get_retry_after(response)
+            except (*_UNREADABLE_DATE, urllib3.exceptions.InvalidHeader):
+                return None
+
     adapter = requests.adapters.HTTPAdapter(
-        max_retries=urllib3.Retry(
+        max_retries=Retry(
             total=retries,
             allowed_methods=["GET", "HEAD"],
             status_forcelist=_TRY_AGAIN,
@@ -328,13 +358,22 @@ def _ask(
                 stream=True,
             )
         except requests.ConnectionError as error:
+            if isinstance(_cause(error), HTTPException) and not isinstance(_cause(error), OSError):
+                raise TaxiError(
+                    f"{shown(url)}: the server's answer can't be read: {_reason(error)};"
+                    " check the URL, or try again later"
+                ) from None
             # After a redirect it is another host than was asked.
             host = _host(str(error.request.url) if error.request else url)
             through = " the proxy for" if isinstance(error, requests.exceptions.ProxyError) else ""
             why = f"cannot reach{through} {host}: {_reason(error)}; check the URL and the network"
             _unreachable[method, host] = (time.monotonic(), why)
             raise TaxiError(why) from None
-        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+        except (
+            requests.RequestException,
+            urllib3.exceptions.HTTPError,
+            ValueError,  # of where it is redirected to
+        ) as error:
             raise TaxiError(f"{shown(url)}: {_reason(error)}; check the URL") from None
         with response:
             yield response
@@ -347,11 +386,8 @@ def _check_reached(method: str, url: str) -> None:
         raise TaxiError(why)
 
 
-def _reason(error: BaseException) -> str:
-    """Say in a few words what is at the bottom of an error of requests and urllib3.
-
-    Their own messages hold the reprs of connection objects, several levels of them.
-    """
+def _cause(error: BaseException) -> BaseException:
+    """Find what is at the bottom of an error of requests and urllib3."""
     seen = [error]
     while True:
         inner = [
@@ -362,20 +398,28 @@ def _reason(error: BaseException) -> str:
         ]
         causes = [cause for cause in inner if isinstance(cause, BaseException)]
         if not causes or causes[0] in seen:
-            break
+            return error
         error = causes[0]
         seen.append(error)
+
+
+def _reason(error: BaseException) -> str:
+    """Say in a few words what is at the bottom of an error of requests and urllib3.
+
+    Their own messages hold the reprs of connection objects, several levels of them.
+    """
+    error = _cause(error)
     kind = type(error).__name__
     if "Timeout" in kind:
         return "no answer in time"
     if kind == "IncompleteRead":
         return "the connection was closed early"
     text = (error.strerror if isinstance(error, OSError) else None) or str(error) or kind
-    return shown(text.partition("\n")[0])  # which may quote the URL of a proxy
+    return printable(shown(text.partition("\n")[0]))  # which may quote the URL of a proxy
 
 
 def _unexpected(url: str, response: requests.Response) -> TaxiError:
-    status = f"{response.status_code} {response.reason or ''}".strip()
+    status = printable(f"{response.status_code} {response.reason or ''}".strip())
     hint = "check user and password" if response.status_code == 401 else "try again later"
     return TaxiError(f"{shown(url)}: the server answered {status}; {hint}")
 
@@ -408,15 +452,16 @@ def _transfer(
 ) -> tuple[_Origin, dict[str, str]]:
     """Bring what `part` lacks over one connection."""
     known = _read_origin(part, url)
-    start = 0
+    start = _sound_bytes(part) if known else 0
     headers = {}
-    if known:
-        start = part.stat().st_size
+    if known and start:
         if known.total is not None:
             # A part that lacks nothing asks for its last byte, to hear whether it is still the
             # present edition: a range that begins at the end would be answered with 416.
             start = max(0, min(start, known.total - 1))
         headers = {"Range": f"bytes={start}-", "If-Range": known.validator or ""}
+    else:
+        known = None
 
     with _ask("GET", url, headers, timeout=timeout, retries=retries) as response:
         if response.status_code in _NOT_PUBLISHED:
@@ -432,9 +477,7 @@ def _transfer(
             origin = _resumed(known, start, response)
         elif response.status_code == 200:
             origin, start = _announced(url, response), 0
-            _discard(part)
-            part.touch()
-            _write_json(_origin_path(part), asdict(origin))
+            _begin(part, origin)
         else:
             raise _unexpected(url, response)
         digests = _write(part, start, _body(response), origin, report)
@@ -452,12 +495,12 @@ def _announced(url: str, response: requests.Response) -> _Origin:
     # What is compressed on the way, though that wasn't asked for, has neither the length nor the
     # checksums of the file, and can't be resumed.
     is_plain = headers.get("Content-Encoding", "identity").strip().lower() == "identity"
-    length = headers.get("Content-Length", "")
+    modified = headers.get("Last-Modified")
     return _Origin(
         url=shown(url),
-        etag=headers.get("ETag") or None,
-        last_modified=headers.get("Last-Modified") or None,
-        total=int(length) if is_plain and length.isdecimal() else None,
+        etag=_etag(headers.get("ETag")),
+        last_modified=modified if _iso(modified) else None,
+        total=_length(response) if is_plain else None,
         content_type=headers.get("Content-Type", "").lower(),
         is_plain=is_plain,
         checksums=_checksums(headers) if is_plain else {},
@@ -469,9 +512,10 @@ def _resumed(known: _Origin, start: int, response: requests.Response) -> _Origin
     found = re.fullmatch(
         r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", "").strip()
     )
-    total = int(found[2]) if found and found[2] != "*" else known.total
+    total = found and _number(found[2])
+    total = known.total if total is None else total
     now = _announced(known.url, response)
-    if not found or int(found[1]) != start or not now.is_plain:
+    if not found or _number(found[1]) != start or not now.is_plain:
         raise _DamagedError(f"asked for the bytes from {start} on, the server sent others")
     if known.total not in (None, total) or any(
         before and after and before != after
@@ -481,9 +525,30 @@ def _resumed(known: _Origin, start: int, response: requests.Response) -> _Origin
     return _Origin(**{**asdict(known), "total": total})
 
 
+def _length(response: requests.Response) -> int | None:
+    """How many bytes an answer has, as far as it says so in a way that can be true."""
+    if "Transfer-Encoding" in response.headers:
+        return None  # what is chunked says it by its end
+    said = set(map(str.strip, response.headers.get("Content-Length", "").split(",")))
+    return _number(said.pop()) if len(said) == 1 else None
+
+
+def _number(text: str) -> int | None:
+    """A number of bytes; None where it is none, or one that no file has."""
+    return int(text) if re.fullmatch(r"[0-9]{1,18}", text) else None
+
+
+def _etag(text: Any) -> str | None:
+    """An ETag, if it is one that can be sent back and be kept."""
+    is_one = isinstance(text, str) and re.fullmatch(rf"[ -~]{{1,{LONGEST_ETAG}}}", text)
+    return text if is_one else None
+
+
 def _body(response: requests.Response) -> Iterator[bytes]:
     import urllib3
 
+    if _length(response) is None:  # nor may urllib3 believe it
+        response.raw.enforce_content_length = False
     while True:
         try:
             # read1, as read and iter_content lose what had come of a piece that breaks off.
@@ -514,7 +579,7 @@ def _checksums(headers: Mapping[str, str]) -> dict[str, str]:
     for algorithm, value in named:
         try:
             digest = base64.b64decode(value.strip(), validate=True)
-        except binascii.Error:
+        except ValueError:
             continue
         if len(digest) == {"md5": 16, "sha256": 32}.get(algorithm):
             checksums[algorithm] = digest.hex()
@@ -531,13 +596,13 @@ def _copy(
     file = _local_file(url, _split(url))
     if not is_published(url):
         raise TaxiError(f"{shown(url)}: not published there; check the URL, or wait until it is")
-    _discard(part)
     before = file.stat()
     origin = _Origin(
         url=shown(url),
-        last_modified=formatdate(before.st_mtime, usegmt=True),
+        last_modified=_http_date(before.st_mtime),
         total=before.st_size,
     )
+    _begin(part)
     digests = _write(part, 0, _pieces(file), origin, report)
     after = file.stat()
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
@@ -594,10 +659,8 @@ def _stored(url: str) -> Announced | None:
     moments = [found.get(key) for key in _MODIFIED]
     moment = next((each for each in moments if isinstance(each, datetime)), None)
     return Announced(
-        etag=found.get("ETag") or found.get("etag") or None,
-        last_modified=(
-            moment.astimezone(timezone.utc).isoformat(timespec="seconds") if moment else None
-        ),
+        etag=_etag(found.get("ETag") or found.get("etag")),
+        last_modified=_iso_of(moment) if moment else None,
         bytes=found["size"],
     )
 
@@ -609,13 +672,11 @@ def _copy_stored(
     before = _stored(url)
     if before is None:
         raise TaxiError(f"{shown(url)}: not published there; check the URL, or wait until it is")
-    _discard(part)
-    modified = before.last_modified and formatdate(
-        datetime.fromisoformat(before.last_modified).timestamp(), usegmt=True
+    modified = before.last_modified and _http_date(
+        datetime.fromisoformat(before.last_modified).timestamp()
     )
-    origin = _Origin(
-        url=shown(url), etag=before.etag, last_modified=modified or None, total=before.bytes
-    )
+    origin = _Origin(url=shown(url), etag=before.etag, last_modified=modified, total=before.bytes)
+    _begin(part)
     try:
         digests = _write(part, 0, _stored_pieces(url), origin, report)
     except TaxiError:
@@ -670,25 +731,33 @@ def _write(
     origin: _Origin,
     report: Callable[[int, int | None], None],
 ) -> dict[str, str]:
-    """Write `pieces` to `part` from byte `start` on; give the hex digests of all of it."""
+    """Write `pieces` to `part` from byte `start` on; give the hex digests of all of it.
+
+    The log gets a line for each piece, with the sha256 up to there.
+    """
     hashes = {"sha256": hashlib.sha256()}
     if "md5" in origin.checksums:
         hashes["md5"] = hashlib.md5(usedforsecurity=False)
-    with part.open("r+b" if start else "wb") as file:
+    # Without a buffer it is known how much of a piece went to a disk that is full.
+    with part.open("r+b", buffering=0) as file, _log_path(part).open("ab", buffering=0) as log:
         while file.tell() < start:
             piece = file.read(min(PIECE, start - file.tell()))
+            if not piece:
+                raise _DamagedError("what had come of it is gone")
             for each in hashes.values():
                 each.update(piece)
         file.truncate()
         report(start, origin.total)
         size = start
         for piece in pieces:
-            file.write(piece)
-            for each in hashes.values():
-                each.update(piece)
-            size += len(piece)
+            rest = memoryview(piece)
+            while rest:
+                written, rest = rest[: (taken := file.write(rest))], rest[taken:]
+                for each in hashes.values():
+                    each.update(written)
+                size += taken
+                log.write(f"{size} {hashes['sha256'].hexdigest()}\n".encode())
             report(size, origin.total)
-        file.flush()
         os.fsync(file.fileno())
     return {algorithm: each.hexdigest() for algorithm, each in hashes.items()}
 
@@ -753,7 +822,7 @@ def _publish(part: Path, path: Path, edition: Edition) -> None:
     # An older edition goes before the record of the new one comes: no file beside a record
     # that isn't its own, wherever this stops.
     path.unlink(missing_ok=True)
-    _write_json(edition_path(path), asdict(edition))
+    records.write(edition_path(path), asdict(edition))
     part.replace(path)
     folder = os.open(path.parent, os.O_RDONLY)
     try:
@@ -767,39 +836,85 @@ def _origin_path(part: Path) -> Path:
     return part.with_name(part.name + ".json")
 
 
+def _log_path(part: Path) -> Path:
+    return part.with_name(part.name + ".log")
+
+
+def _begin(part: Path, origin: _Origin | None = None) -> None:
+    """Begin a part with nothing in it, which can be resumed by what is known of its origin."""
+    _discard(part)
+    for path in (part, _log_path(part)):
+        records.create(path).close()
+    if origin:
+        records.write(_origin_path(part), asdict(origin))
+
+
 def _read_origin(part: Path, url: str) -> _Origin | None:
     """Say what `part` is a part of, or None if it can't be resumed from `url`."""
     try:
-        origin = _Origin(**json.loads(_origin_path(part).read_bytes()))
+        origin = _Origin(**records.read(_origin_path(part)))
+        is_ours = all(map(_is_ours, (part, _log_path(part))))
     except (OSError, ValueError, TypeError):
         return None
-    resumable = origin.validator and origin.url == shown(url) and part.is_file()
-    return origin if resumable else None
+    return origin if origin.validator and origin.url == shown(url) and is_ours else None
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether a file is no link, through which somebody else's would be written to."""
+    found = path.lstat()
+    return stat.S_ISREG(found.st_mode) and found.st_nlink == 1
+
+
+def _sound_bytes(part: Path) -> int:
+    """Count the bytes at the beginning of `part` that are still the ones that came, by its log."""
+    try:
+        lines = _log_path(part).read_text(errors="replace").splitlines()
+    except OSError:
+        return 0
+    sums = {_number(size): digest for size, _, digest in (line.partition(" ") for line in lines)}
+    sound = 0
+    digest = hashlib.sha256()
+    with part.open("rb") as file:
+        for size in sorted(filter(None, sums)):
+            while piece := file.read(min(PIECE, size - file.tell())):
+                digest.update(piece)
+            if file.tell() < size or digest.hexdigest() != sums[size]:
+                break
+            sound = size
+    return sound
 
 
 def _discard(part: Path) -> None:
     # The record first: what is left of a part without one is never taken for a beginning.
-    _origin_path(part).unlink(missing_ok=True)
-    part.unlink(missing_ok=True)
-
-
-def _write_json(path: Path, values: Mapping[str, Any]) -> None:
-    temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(json.dumps(values, indent=2) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    records.remove(_origin_path(part))
+    for path in (part, _log_path(part)):
+        path.unlink(missing_ok=True)
 
 
 def _iso(http_date: str | None) -> str | None:
     try:
-        moment = parsedate_to_datetime(http_date or "")
-    except (ValueError, TypeError):
+        return _iso_of(parsedate_to_datetime(http_date or ""))
+    except _UNREADABLE_DATE:
         return None
+
+
+def _iso_of(moment: datetime) -> str | None:
+    """A moment as editions have it; None for one that isn't in the calendar of every zone."""
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=timezone.utc)
-    return moment.astimezone(timezone.utc).isoformat(timespec="seconds")
+    try:
+        moment = moment.astimezone(timezone.utc)
+    except OverflowError:
+        return None
+    return moment.isoformat(timespec="seconds") if 1 < moment.year < 9999 else None
+
+
+def _http_date(seconds: float) -> str | None:
+    """A moment since 1970 as HTTP has it; None if that is in no calendar."""
+    try:
+        return formatdate(seconds, usegmt=True)
+    except (*_UNREADABLE_DATE, OSError):
+        return None
 
 
 @contextmanager

@@ -6,7 +6,7 @@ rejects/   rows that couldn't be read; these stay
 work/      folders of transforms that are running
 """
 
-import json
+import errno
 import logging
 import os
 import re
@@ -19,7 +19,7 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from luigi_tasks import config
+from luigi_tasks import config, records
 from luigi_tasks.catalog import TAXI_TYPES
 from luigi_tasks.errors import TaxiError
 
@@ -46,7 +46,7 @@ class MonthFiles:
         from luigi_tasks.warehouse import Load
 
         try:
-            record = json.loads(self._record.read_text())
+            record = records.read(self._record)
             load = Load(**record["load"])
             return load if record["bytes"] == self.trips.stat().st_size else None
         except (OSError, ValueError, TypeError, KeyError):
@@ -58,11 +58,11 @@ class MonthFiles:
         :param rejects: a file that is there only if there are any.
         """
         try:
+            facts = {"bytes": made.stat().st_size, "sha256": records.digest(made)}
             self._replace(rejects, self.rejects)
-            self._record.parent.mkdir(parents=True, exist_ok=True)
-            record = made.with_name("record.json")
-            record.write_text(json.dumps({"bytes": made.stat().st_size, "load": asdict(load)}))
-            self._replace(record, self._record)
+            self.trips.parent.mkdir(parents=True, exist_ok=True)
+            self.trips.unlink(missing_ok=True)  # or it would be beside another's record
+            records.write(self._record, {**facts, "load": asdict(load)})
             self._replace(made, self.trips)
         except OSError as error:
             raise TaxiError(f"[storage] root: {error}") from None
@@ -100,7 +100,10 @@ class MonthFiles:
 
     def _remove_work(self) -> None:
         for folder in self._work.glob(f"{self._work_prefix}*"):
-            shutil.rmtree(folder, ignore_errors=True)
+            if folder.is_symlink():
+                remove(folder)
+            else:
+                shutil.rmtree(folder, ignore_errors=True)
 
     @staticmethod
     def _replace(made: Path, place: Path) -> None:
@@ -111,7 +114,22 @@ class MonthFiles:
         place.parent.mkdir(parents=True, exist_ok=True)
         with made.open("rb") as file:
             os.fsync(file)
-        made.replace(place)
+        try:
+            made.replace(place)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            _copy_to(made, place)  # their folder was put on another disk
+
+
+def _copy_to(made: Path, place: Path) -> None:
+    """Copy a file to its place, where it appears whole."""
+    temporary = place.with_name(place.name + ".tmp")
+    with made.open("rb") as file, records.create(temporary) as copy:
+        shutil.copyfileobj(file, copy, records.PIECE)
+        copy.flush()
+        os.fsync(copy.fileno())
+    temporary.replace(place)
 
 
 def zones_file() -> Path:

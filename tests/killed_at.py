@@ -20,7 +20,7 @@ from typing import Any
 
 from luigi.cmdline import luigi_run
 
-from luigi_tasks import chunks, config, process, ranges, source, storage, warehouse
+from luigi_tasks import chunks, config, process, ranges, records, source, storage, warehouse
 
 POINTS: dict[str, Callable[[], None]] = {}
 
@@ -90,7 +90,7 @@ def download_without_its_record() -> None:
 
 @point
 def record_without_its_download() -> None:
-    after(source, "_write_json", lambda path, _: path.name.endswith(".edition.json"))
+    after(records, "write", lambda path, _: path.name.endswith(".edition.json"))
 
 
 @point
@@ -128,8 +128,7 @@ def transform_done() -> None:
 
 @point
 def load_without_its_trips() -> None:
-    after(storage.MonthFiles, "_replace", lambda _, place: place.name.endswith(".load.json"))
-    storage.MonthFiles._replace = staticmethod(storage.MonthFiles._replace)  # type: ignore
+    after(records, "write", lambda path, _: path.name.endswith(".load.json"))
 
 
 @point

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gc
 import gzip
 import hashlib
 import json
@@ -12,6 +13,7 @@ import socket
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 import tracemalloc
 from collections.abc import Iterator
@@ -24,6 +26,7 @@ import pytest
 from mirror import (
     Chunked,
     Cut,
+    Fault,
     Header,
     Mirror,
     Page,
@@ -55,6 +58,7 @@ SIZE = len(CONTENT)
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(source, "BACKOFF", 0.01)
+    monkeypatch.setattr(os, "fsync", lambda _: None)  # most of the time of a small file
     monkeypatch.setattr(source, "_unreachable", {})
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
@@ -481,6 +485,130 @@ def test_a_part_of_another_url_or_without_its_record_is_not_resumed(
         assert path.read_bytes() == CONTENT
 
 
+def half_fetched(mirror: Mirror, path: Path) -> Path:
+    """A part of several pieces, and then a killed process."""
+    mirror.piece = 20_000
+    mirror.delay = 0.02
+
+    def die(received: int, total: int | None) -> None:
+        if received > 100_000:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fetch(mirror.url(NAME), path, report=die)
+    mirror.delay = 0
+    mirror.requests.clear()
+    return path.with_name(NAME + ".part")
+
+
+def flip(file: Path, at: int) -> None:
+    content = bytearray(file.read_bytes())
+    content[at] ^= 1
+    file.write_bytes(content)
+
+
+@pytest.mark.parametrize("at", [0, 70_000, -1])
+def test_a_part_is_resumed_as_far_as_it_is_what_came(at: int, mirror: Mirror, path: Path) -> None:
+    part = half_fetched(mirror, path)
+    came = part.stat().st_size
+    flip(part, at)
+    edition = fetch(mirror.url(NAME), path)
+    assert edition.sha256 == hashlib.sha256(CONTENT).hexdigest()
+    assert path.read_bytes() == CONTENT
+    [asked] = ranges(mirror)
+    sound = int(asked.removeprefix("bytes=").removesuffix("-")) if asked else 0
+    assert sound <= at % came
+    assert sound > 0 or at == 0
+
+
+@pytest.mark.parametrize(
+    "change", ["shorter", "zeros", "longer", "no log", "log cut", "log spoilt"]
+)
+def test_what_a_part_lost_or_gained_is_fetched(change: str, mirror: Mirror, path: Path) -> None:
+    part = half_fetched(mirror, path)
+    log = part.with_name(part.name + ".log")
+    content, lines = part.read_bytes(), log.read_bytes()
+    if change == "shorter":
+        part.write_bytes(content[:-1])
+    elif change == "zeros":  # as after a loss of power
+        part.write_bytes(content[:50_000] + bytes(len(content) - 50_000))
+    elif change == "longer":
+        part.write_bytes(content + b"more")
+    elif change == "no log":
+        log.unlink()
+    else:
+        log.write_bytes(lines[:-30] + (b"" if change == "log cut" else b"\xff\0" + lines[-28:]))
+    fetch(mirror.url(NAME), path)
+    assert path.read_bytes() == CONTENT
+    assert left_in(path.parent) == [NAME, edition_path(path).name]
+    assert (ranges(mirror) == [None]) == (change == "no log")
+
+
+def test_a_flip_in_a_record_of_a_part_is_found(mirror: Mirror, path: Path) -> None:
+    record = half_fetched(mirror, path).with_name(NAME + ".part.json")
+    content = record.read_bytes()
+    for at in range(0, len(content), 41):
+        half_fetched(mirror, path)
+        flip(record, at)
+        fetch(mirror.url(NAME), path)
+        assert path.read_bytes() == CONTENT
+    assert len(content) > 200
+
+
+LINKED = [".part", ".part.json", ".part.json.tmp", ".part.log", "", ".edition.json"]
+LINKED += [".edition.json.tmp"]
+
+
+@pytest.mark.parametrize("kind", ["symlink", "hard link"])
+@pytest.mark.parametrize("ending", LINKED)
+@pytest.mark.parametrize("is_begun", [False, True])
+def test_nothing_is_written_through_a_link(
+    ending: str, kind: str, is_begun: bool, mirror: Mirror, path: Path
+) -> None:
+    """A link to somebody's file, left where one of ours is expected."""
+    theirs = path.parent.with_name("theirs")
+    link = path.with_name(NAME + ending)
+    for _ in range(2):
+        path.parent.mkdir(exist_ok=True)
+        if is_begun:
+            half_fetched(mirror, path)
+        content = link.read_bytes() if link.exists() else b"theirs"
+        theirs.unlink(missing_ok=True)
+        theirs.write_bytes(content)
+        link.unlink(missing_ok=True)
+        if kind == "symlink":
+            link.symlink_to(theirs)
+        else:
+            link.hardlink_to(theirs)
+        fetch(mirror.url(NAME), path)
+        assert theirs.read_bytes() == content
+        assert path.read_bytes() == CONTENT
+        assert read_edition(path) is not None
+        assert not path.is_symlink()
+        assert left_in(path.parent) == [NAME, edition_path(path).name]
+
+
+@pytest.mark.parametrize("ending", LINKED)
+def test_a_pipe_in_the_way_keeps_nobody_waiting(ending: str, mirror: Mirror, path: Path) -> None:
+    path.parent.mkdir()
+    os.mkfifo(path.with_name(NAME + ending))
+    assert read_edition(path) is None
+    fetch(mirror.url(NAME), path)
+    assert path.read_bytes() == CONTENT
+
+
+def test_a_folder_that_is_a_link_is_followed(mirror: Mirror, path: Path) -> None:
+    elsewhere = path.parent.with_name("elsewhere")
+    elsewhere.mkdir()
+    path.parent.symlink_to(elsewhere)
+    for _ in range(2):
+        half_fetched(mirror, path)
+        edition = fetch(mirror.url(NAME), path)
+        assert ranges(mirror) != [None]
+        assert read_edition(elsewhere / NAME) == edition
+    assert path.parent.is_symlink()
+
+
 @pytest.mark.parametrize("code", [500, 502, 503, 504, 429])
 def test_a_server_in_trouble_is_asked_again(code: int, mirror: Mirror, path: Path) -> None:
     mirror.faults = [Status(code), Status(code), Status(code, method="HEAD")]
@@ -641,6 +769,8 @@ def test_a_checksum_also_covers_a_resumed_file(mirror: Mirror, path: Path) -> No
     spoilt = bytearray(part.read_bytes())
     spoilt[5000] ^= 1
     part.write_bytes(spoilt)
+    log = f"{len(spoilt)} {hashlib.sha256(spoilt).hexdigest()}\n"
+    part.with_name(part.name + ".log").write_text(log)  # it would have found that
     fetch(mirror.url(NAME), path)
     assert path.read_bytes() == CONTENT
     assert [request.headers.get("Range") is None for request in mirror.requests] == [
@@ -665,6 +795,216 @@ def test_what_is_no_checksum_of_the_file_is_not_taken_for_one(
     mirror.faults = [Header(name, value)]
     fetch(mirror.url(NAME), path)
     assert len(mirror.requests) == 1
+
+
+# What a server says that can't be true
+
+
+# urllib3 forgets the connection of an answer that it can't read.
+leaves_a_socket = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+
+LENGTHS = ["9" * 5000, "9" * 4000, "9" * 30, "-1", "-99999", "", "many", "1e3", "0x10", "1, 2, x"]
+TIMES = [
+    "Fri, 31 Dec 9999 23:59:59 GMT",
+    "Fri, 31 Dec 9999 23:59:59 -1200",
+    "Mon, 20 Mar 2023 20:46:51 +2400",
+    f"Mon, 20 Mar 2023 20:46:51 +{'9' * 30}",
+    f"Mon, 20 Mar {'9' * 5000} 20:46:51 GMT",
+    f"{'9' * 5000}",
+    "Mon, 99 Mar 2023 20:46:51 GMT",
+    "yesterday",
+    "(",
+    "\0",
+    "Mon, 20 Mar 2023\r\n 20:46:51\0GMT",
+]
+ETAGS = ['"a\0b"', f'"{"a" * 60_000}"', '"\x1b[31m"', '"\xe9"', ""]
+DIGESTS = [
+    "\xe9",
+    "=",
+    "==:",
+    ":" * 5000,
+    "A" * 60_000,
+    "md5=\xff, sha-256=\0",
+    "sha-256=:%%%:",
+    ",",
+]
+ABSURD = [
+    *(("Content-Length", value) for value in LENGTHS),
+    *(("Last-Modified", value) for value in TIMES),
+    *(("ETag", value) for value in ETAGS),
+    ("Content-Type", "\0" * 5000),
+    ("Accept-Ranges", "\xff" * 5000),
+    ("Set-Cookie", "\0=\xff; Expires=yesterday; Max-Age=" + "9" * 5000),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), ABSURD, ids=lambda each: ascii(each[:30]).strip("'") or "none"
+)
+def test_a_header_that_cannot_be_true_is_as_none(
+    name: str, value: str, mirror: Mirror, path: Path
+) -> None:
+    at = mirror.url(NAME)
+    mirror.faults = [
+        Header(name, value, method="HEAD"),
+        Header(name, value),
+        # and of the rest of a file
+        Cut(after=100_000),
+        Header(name, value),
+    ]
+    announced = source.look(at)
+    for _ in range(2):
+        edition = fetch(at, path)
+        assert path.read_bytes() == CONTENT
+        assert read_edition(path) == edition
+    assert announced is not None
+    plain = source.look(at)
+    assert plain is not None
+    absent = {"ETag": "etag", "Last-Modified": "last_modified", "Content-Length": "bytes"}
+    assert announced == source.Announced(
+        **{
+            field: None if name == header else getattr(plain, field)
+            for header, field in absent.items()
+        }
+    )
+    assert mirror.faults == []
+
+
+@pytest.mark.parametrize("name", CHECKSUMS)
+def test_a_checksum_that_cannot_be_one_is_as_none(name: str, mirror: Mirror, path: Path) -> None:
+    for value in DIGESTS:
+        mirror.faults = [Header(name, value, method="HEAD"), Header(name, value)]
+        assert source.look(mirror.url(NAME)) is not None
+        fetch(mirror.url(NAME), path)
+        assert path.read_bytes() == CONTENT
+    assert len(mirror.asked("GET")) == len(DIGESTS)
+
+
+@pytest.mark.parametrize("name", ["ETag", "Last-Modified"])
+def test_a_part_is_resumed_by_what_else_tells_its_edition(
+    name: str, mirror: Mirror, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    value = {"ETag": ETAGS[0], "Last-Modified": TIMES[1]}[name]
+    mirror.faults = [Header(name, value)]
+    die_before_the_end(mirror.url(NAME), path, monkeypatch)
+    fetch(mirror.url(NAME), path)
+    assert [request.status for request in mirror.requests] == [200, 206]
+    assert (mirror.requests[1].headers["If-Range"][-3:] == "GMT") == (name == "ETag")
+
+
+@leaves_a_socket
+def test_two_lengths_that_differ_are_an_error_and_twice_the_same_is_none(
+    mirror: Mirror, path: Path
+) -> None:
+    mirror.faults = [Header("Content-Length", f"{SIZE}\r\nContent-Length: {SIZE}")]
+    calls: list[tuple[int, int | None]] = []
+    fetch(mirror.url(NAME), path, report=lambda *now: calls.append(now))
+    assert calls[-1] == (SIZE, SIZE)
+    path.unlink()
+    edition_path(path).unlink()
+    mirror.faults = [Header("Content-Length", f"{SIZE}\r\nContent-Length: 7")]
+    refused(mirror, path, "Content-Length contained multiple unmatching values")
+    gc.collect()
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        f"bytes {'9' * 5000}-5/{SIZE}",
+        f"bytes 100000-{SIZE - 1}/{'9' * 5000}",
+        f"bytes 100000-{SIZE - 1}/*",
+        f"bytes -100000-{SIZE}/{SIZE}",
+        "bytes */*",
+        "\0",
+    ],
+)
+def test_a_range_that_cannot_be_true_costs_no_more_than_a_fetch(
+    value: str, mirror: Mirror, path: Path
+) -> None:
+    mirror.faults = [Cut(after=100_000), Header("Content-Range", value)]
+    fetch(mirror.url(NAME), path)
+    assert path.read_bytes() == CONTENT
+    assert len(mirror.requests) <= 3
+
+
+@pytest.mark.parametrize(
+    "value", ["9" * 5000, "soon", "-5", "1e9", "\0", "", *TIMES[1:5], "Fri, 31 Dec 99999 0:0:0 GMT"]
+)
+def test_an_absurd_retry_after_is_as_none(
+    value: str, mirror: Mirror, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(source, "RETRY_AFTER_MAX", 0.1)
+    headers = {"Retry-After": value}
+    mirror.faults = [
+        Status(503, headers),
+        Status(429, headers),
+        Status(503, headers, method="HEAD"),
+    ]
+    assert is_published(mirror.url(NAME))
+    fetch(mirror.url(NAME), path)
+    assert path.read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Status(302, {"Location": "\xff\xfe"}),
+        Status(302, {"Location": "http://["}),
+        Status(302, {"Location": "http://\0/"}),
+        Status(302, {"Location": "http://127.0.0.1:99999999/"}),
+        Status(302, {"Location": "file:///etc/passwd"}),
+        Status(302, {"Location": f"/{NAME}?" + "a" * 70_000}),
+        Status(999),
+        Status(206),
+        Header("ETag", "a" * 70_000),
+        Header("ETag", '"1"' + "\r\nX-More: 1" * 200),
+    ],
+    ids=lambda fault: ascii(fault)[:60],
+)
+@leaves_a_socket
+def test_an_answer_that_cannot_be_read_is_one_line(
+    fault: Fault, mirror: Mirror, published: Path, path: Path
+) -> None:
+    mirror.faults = [fault]
+    with pytest.raises(TaxiError) as caught:
+        fetch(mirror.url(NAME), path, retries=0)
+    assert not set(str(caught.value)) & {*map(chr, range(32))}
+    assert len(str(caught.value)) < 500
+    fetch(mirror.url(NAME), path)  # the host isn't taken for one that can't be reached
+    assert path.read_bytes() == CONTENT
+    gc.collect()
+
+
+def test_control_characters_of_a_server_never_reach_the_terminal(nobody: socket.socket) -> None:
+    nobody.listen()
+
+    def answer() -> None:
+        connection, _ = nobody.accept()
+        with connection:
+            connection.recv(10_000)
+            connection.sendall(b"HTTP/1.1 418 \x1b[2J\rall is well\r\nContent-Length: 0\r\n\r\n")
+
+    answering = threading.Thread(target=answer)
+    answering.start()
+    with pytest.raises(TaxiError, match=r"the server answered 418") as caught:
+        is_published(f"http://127.0.0.1:{nobody.getsockname()[1]}/", retries=0)
+    answering.join()
+    assert not set(str(caught.value)) & {*map(chr, range(32))}
+
+
+@pytest.mark.parametrize("seconds", [-(10**11), 10**12, 2**62])
+def test_a_file_of_an_absurd_time_is_fetched_without_it(
+    seconds: int, published: Path, path: Path
+) -> None:
+    try:
+        os.utime(published, (seconds, seconds))
+    except OverflowError:
+        pytest.skip("this file system has no such times")
+    announced = source.look(f"file://{published}")
+    edition = fetch(f"file://{published}", path)
+    assert announced is not None
+    assert announced.last_modified == edition.last_modified
+    assert path.read_bytes() == CONTENT
 
 
 # What isn't there
@@ -703,6 +1043,22 @@ def test_fetching_what_is_not_published_is_an_error(
     assert left_in(path.parent) == []
 
 
+def test_a_name_with_a_number_sign_is_found_as_the_message_says(
+    published: Path, path: Path
+) -> None:
+    odd = published.parent / "my #1?"
+    odd.mkdir()
+    published.rename(odd / NAME)
+    assert is_published(f"file://{odd.parent}/my%20%231%3F/{NAME}")
+    assert fetch(f"file://{odd.parent}/my%20%231%3F/{NAME}", path).bytes == SIZE
+
+
+def test_a_local_path_that_cannot_be_is_one_line(path: Path) -> None:
+    for attempt in (is_published, lambda url: fetch(url, path)):
+        with pytest.raises(TaxiError, match=r"cannot read .*: File name too long"):
+            attempt(f"file:///{'x' * 300}/{NAME}")
+
+
 def test_a_folder_that_is_not_there_has_no_file(published: Path, path: Path) -> None:
     url = f"file://{published.parent}/wrong/{NAME}"
     assert not is_published(url)
@@ -717,6 +1073,14 @@ def test_a_folder_that_is_not_there_has_no_file(published: Path, path: Path) -> 
         ("data/file.parquet", "scheme is missing"),
         ("http:///file", "the host is missing"),
         ("file://data/file", "not a path on this machine"),
+        ("file:///data/%00", "not a path on this machine"),
+        ("file:///my#folder/file", "write %23 for a # in a name.*%%23 and %%3F in luigi.cfg"),
+        ("file:///folder/file#1.parquet", "write %23 for a # in a name"),
+        ("file:///folder/file#", "write %23 for a # in a name"),
+        ("file:///what?/file", "%3F for a [?] in it"),
+        ("https://host/my#folder/file", "write %23 for a # in a name"),
+        ("http://me:1#sec@host/file", "host or port of the source URL can't be read"),
+        ("http://me:1#sec/sec@host/file?x#y", "host or port of the source URL can't be read"),
         ("http://me:sec/ret@host/file", "host or port of the source URL can't be read"),
         ("http://[me:secret@host/file", "host or port of the source URL can't be read"),
     ],

@@ -2,11 +2,13 @@
 
 import json
 import logging
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
 
 import pytest
+from conftest import skip
 from months import FEBRUARY, JANUARY, load_of
 
 from luigi_tasks import storage
@@ -113,6 +115,84 @@ def test_rejects_are_those_of_the_last_transform(files: MonthFiles) -> None:
     assert files.rejects.read_text() == "two\n"
     make(files, load_of(3))
     assert not files.rejects.exists()
+
+
+@pytest.mark.parametrize("at", range(0, 900, 61))
+def test_a_flip_in_a_record_is_found_or_changes_nothing(files: MonthFiles, at: int) -> None:
+    make(files, load_of(3))
+    [record] = files.trips.parent.glob("*.json")
+    content = bytearray(record.read_bytes())
+    content[at % len(content)] ^= 1 << at % 7
+    record.write_bytes(content)
+    assert files.read_load() in (None, load_of(3))
+
+
+# links
+
+
+@pytest.fixture
+def other_disk() -> Iterator[Path]:
+    shared = Path("/dev/shm")
+    if not shared.is_dir() or shared.stat().st_dev == Path(tempfile.gettempdir()).stat().st_dev:
+        skip("there is no other disk at /dev/shm")
+    with tempfile.TemporaryDirectory(dir=shared) as folder:
+        yield Path(folder)
+
+
+@pytest.mark.parametrize("name", ["raw", "trips", "rejects", "work"])
+def test_a_folder_may_be_a_link_to_another_disk(
+    root: Path, files: MonthFiles, other_disk: Path, name: str
+) -> None:
+    root.mkdir()
+    (root / name).symlink_to(other_disk)
+    for rows in (3, 4):
+        make(files, load_of(rows), trips="trips" * rows, rejects="one\n")
+        assert files.read_load() == load_of(rows)
+        assert files.trips.read_text() == "trips" * rows
+        assert files.rejects.read_text() == "one\n"
+        assert [each for each in all_files(root) if each.endswith(".tmp")] == []
+    files.remove()
+    assert (root / name).is_symlink()
+    assert not files.trips.exists()
+
+
+@pytest.mark.parametrize("is_linked", [False, True])
+@pytest.mark.parametrize("ending", ["", ".tmp", ".load.json", ".load.json.tmp", ".jsonl"])
+def test_nothing_is_written_through_a_link(
+    root: Path, files: MonthFiles, other_disk: Path, ending: str, is_linked: bool
+) -> None:
+    theirs = root / "theirs"
+    root.mkdir()
+    theirs.write_text("theirs")
+    if is_linked:
+        (root / "trips").symlink_to(other_disk)
+    link = files.trips.with_name(files.trips.name + ending)
+    if ending == ".jsonl":
+        link = files.rejects
+    for _ in range(2):
+        link.parent.mkdir(exist_ok=True)
+        link.unlink(missing_ok=True)
+        link.symlink_to(theirs)
+        make(files, load_of(3), rejects="one\n")
+        assert theirs.read_text() == "theirs"
+        assert files.read_load() == load_of(3)
+        assert not files.trips.is_symlink()
+    files.remove()
+    assert theirs.read_text() == "theirs"
+
+
+def test_links_among_the_folders_of_work_go_and_what_they_lead_to_stays(
+    root: Path, files: MonthFiles
+) -> None:
+    theirs = root / "theirs"
+    (theirs / "folder").mkdir(parents=True)
+    (root / "work").mkdir()
+    for target in (theirs, theirs / "nothing"):
+        link = root / "work" / "green_tripdata_2024-01-link"
+        link.symlink_to(target)
+        files.remove()
+        assert not link.is_symlink()
+    assert (theirs / "folder").is_dir()
 
 
 # folders of work
