@@ -59,5 +59,15 @@ def __getattr__(name: str) -> Any:
     return getattr(ranges if name == "RangeMonthly" else tasks, name)
 
 
+if "luigi.cmdline" in sys.modules:  # the command luigi runs us, not a program with ways of its own
+    from luigi_tasks import stopping
+
+    stopping.install()
+
 if "luigi" in sys.modules:  # so that --module luigi_tasks registers them
     from luigi_tasks import ranges  # noqa: F401
+
+    if "luigi.cmdline" in sys.modules:
+        from luigi_tasks import worker
+
+        worker.install()

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from luigi_tasks import config, engine, image
+from luigi_tasks import config, engine, image, stopping
 from luigi_tasks.chunks import Chunks
 from luigi_tasks.errors import TaxiError
 from luigi_tasks.job import Job
@@ -82,7 +82,8 @@ def ran(job: Job, folder: Path, reports: Reports) -> Iterator[int]:
                 logger.warning("%s: the container is kept: %s", job.month, "; ".join(looks))
             raise
         finally:
-            _remove(client, container, keep=keep)
+            with stopping.removing():
+                _remove(client, container, keep=keep)
 
 
 def _create(client: "APIClient", name: str, job: Job, folder: Path) -> str:
@@ -240,7 +241,8 @@ def _remove(client: "APIClient", container: str, *, keep: bool) -> None:
     from requests.exceptions import RequestException
 
     try:
-        client.stop(container, timeout=math.ceil(config.runner().stop_grace))
+        grace = stopping.shortened(config.runner().stop_grace)
+        client.stop(container, timeout=math.ceil(grace))
     except (DockerException, RequestException) as error:
         logger.debug("container %s isn't stopped: %s", container, error)
     finally:

@@ -7,14 +7,15 @@ from luigi.parameter import ParameterException
 from luigi.rpc import RPCError
 from luigi.task_register import TaskClassException
 
-from luigi_tasks.errors import TaxiError
+from luigi_tasks import stopping
+from luigi_tasks.errors import TaxiError, is_systemic
 
 
 class OneLine(logging.Filter):
     """Show a mistake as its one line, where Luigi would print a traceback.
 
     A mistake is a TaxiError, or a task or parameter that Luigi misses or doesn't know. With log
-    level DEBUG the traceback stays.
+    level DEBUG the traceback stays. What fails because the run is being stopped isn't shown.
     """
 
     #: What Luigi says of an error that ends it, a wrong value in a flag for one.
@@ -28,11 +29,15 @@ class OneLine(logging.Filter):
     )
 
     def filter(self, record: logging.LogRecord) -> bool:
+        if stopping.came() and (record.exc_info or "Traceback" in str(record.msg)):
+            return False
         if logging.getLogger(record.name).isEnabledFor(logging.DEBUG):
             return True
         error = _mistake(record.exc_info[1]) if record.exc_info else None
         if error:
-            happened, told = record.getMessage(), " ".join(str(error).split())
+            happened, told = record.getMessage(), " ".join(_told(error).split())
+            if is_systemic(error):
+                told += "; the run ends here, since no other month would fare better"
             record.msg = told if happened == self._UNCAUGHT else f"{happened}: {told}"
             record.args = record.exc_info = None
         elif record.msg == self._NO_SCHEDULER:
@@ -51,5 +56,13 @@ def _mistake(error: BaseException | None) -> Exception | None:
     while error is not None:
         if isinstance(error, (TaxiError, ParameterException, TaskClassException, RPCError)):
             return error
+        if isinstance(error, OSError) and is_systemic(error):
+            return error
         error = error.__cause__ or error.__context__
     return None
+
+
+def _told(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+    return str(error)

@@ -16,7 +16,7 @@ from typing import IO, Any
 
 import psutil
 
-from luigi_tasks import config
+from luigi_tasks import config, stopping
 from luigi_tasks.errors import TaxiError
 from luigi_tasks.job import Job
 from luigi_tasks.reports import Lines, Reports
@@ -78,7 +78,7 @@ def ran(job: Job, folder: Path, reports: Reports) -> Iterator[int]:
                 f"{job.command[0]} was stopped after {settings.time_limit:g} s, [runner] time_limit"
             )
     finally:
-        _stop(process, wait, settings.stop_grace)
+        _stop(process, wait, stopping.shortened(settings.stop_grace))
         for reader in readers:
             reader.join(_LAST_OUTPUT)
     if module:

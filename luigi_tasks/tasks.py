@@ -10,10 +10,21 @@ from typing import Any
 import luigi
 from luigi.util import requires
 
-from luigi_tasks import config, published, quality, reference, script, source, storage, warehouse
+from luigi_tasks import (
+    config,
+    published,
+    quality,
+    reference,
+    script,
+    source,
+    stopping,
+    storage,
+    warehouse,
+    worker,
+)
 from luigi_tasks.catalog import TAXI_TYPES
 from luigi_tasks.config import MonthParameter, TaxiTypeParameter
-from luigi_tasks.errors import TaxiError
+from luigi_tasks.errors import TaxiError, is_systemic
 from luigi_tasks.log import OneLine
 from luigi_tasks.progress import Progress, show_result
 from luigi_tasks.reports import printable
@@ -40,7 +51,13 @@ class CheckedTask:
         config.check()
 
     def on_failure(self, exception: BaseException) -> str:
-        """What Luigi shows of a failure: a mistake's one line, a bug's traceback."""
+        """What Luigi shows of a failure: a mistake's one line, a bug's traceback.
+
+        After a fault of the machine or the warehouse no other task is begun.
+        """
+        stopping.check()
+        if is_systemic(exception):
+            worker.phase_out()
         if isinstance(exception, TaxiError):
             return str(exception)
         return str(super().on_failure(exception))  # type: ignore[misc]

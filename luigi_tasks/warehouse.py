@@ -29,7 +29,7 @@ from luigi.contrib.postgres import PostgresTarget
 from psycopg2.extensions import connection, cursor, parse_dsn
 from psycopg2.sql import Identifier
 
-from luigi_tasks import config, embedded, quality
+from luigi_tasks import config, embedded, quality, stopping
 from luigi_tasks.catalog import (
     FINGERPRINT_VERSION,
     LOOKUPS,
@@ -40,7 +40,7 @@ from luigi_tasks.catalog import (
     shared_columns,
 )
 from luigi_tasks.chunks import Chunks, ahead
-from luigi_tasks.errors import TaxiError
+from luigi_tasks.errors import SystemicError, TaxiError
 from luigi_tasks.reference import ZONES_COMMENT, Zone
 from luigi_tasks.source import Announced, Edition, shown
 
@@ -55,6 +55,8 @@ WRITER = 0
 LOCK_INTERVAL = 0.5
 #: How long what needs a table for itself may wait for readers, and others behind it.
 LOCK_TIMEOUT = "50ms"
+#: Codes of what every statement meets: no connection, no role, no room, no database, a broken disk.
+_SYSTEMIC = re.compile("08|28|3D|53|57P|58|25006")
 _UNREADABLE_URL = (
     "[warehouse] url can't be read; it must be like postgresql://user@host:5432/database, "
     "with %xx for special characters (%%xx in luigi.cfg)"
@@ -1089,7 +1091,8 @@ def _connect(address: str) -> connection:
         )
     except psycopg2.OperationalError as error:
         reason = " ".join(str(error).split())
-        raise TaxiError(f"the warehouse at {shown} can't be reached: {reason}") from None
+        raise SystemicError(f"the warehouse at {shown} can't be reached: {reason}") from None
+    stopping.cancel_with(session)
     _check_version(session.server_version, shown)
     session.autocommit = True
     # every name of ours has its schema; nobody's functions come before PostgreSQL's own
@@ -1176,16 +1179,17 @@ def _plain_errors() -> Iterator[None]:
     try:
         yield
     except psycopg2.errors.InsufficientPrivilege as error:
-        raise TaxiError(
+        raise SystemicError(
             f"the warehouse refuses: {_first_line(error)}; the role in [warehouse] url needs "
             "CREATE on the schema of [trips] table and on [warehouse] schema (on the database, if "
             "they aren't there), TEMPORARY on the database, and must own the tables that are there"
         ) from None
     except (psycopg2.errors.ReadOnlySqlTransaction, psycopg2.OperationalError) as error:
         happened = "refuses" if error.pgcode else "broke the connection"
-        raise TaxiError(f"the warehouse {happened}: {_first_line(error)}") from None
+        kind = SystemicError if _SYSTEMIC.match(error.pgcode or "08") else TaxiError
+        raise kind(f"the warehouse {happened}: {_first_line(error)}") from None
     except psycopg2.InterfaceError as error:  # closed in the midst of a transaction
-        raise TaxiError(f"the warehouse broke the connection: {_first_line(error)}") from None
+        raise SystemicError(f"the warehouse broke the connection: {_first_line(error)}") from None
 
 
 def _first_line(error: Exception) -> str:
