@@ -22,9 +22,9 @@ class OneLine(logging.Filter):
     _UNCAUGHT = "Uncaught exception in luigi"
     #: What it says when ``luigid`` isn't there.
     _NO_SCHEDULER = "Failed connecting to remote scheduler %r"
-    #: A traceback that Luigi has made part of a message, and the TaxiError it ends with.
+    #: A traceback that Luigi has made part of a message, and the error of ours that it ends with.
     _TRACEBACK = re.compile(
-        r"Traceback \(most recent call last\):.*^luigi_tasks\.errors\.TaxiError: (.*)",
+        r"Traceback \(most recent call last\):.*^luigi_tasks\.[\w.]+Error: (.*)",
         re.DOTALL | re.MULTILINE,
     )
 
