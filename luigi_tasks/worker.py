@@ -8,7 +8,7 @@ from typing import Any
 
 import luigi
 import luigi.worker
-from luigi.task_status import DONE, FAILED
+from luigi.task_status import DONE, FAILED, UNKNOWN
 
 logger = logging.getLogger("luigi-interface.worker")
 
@@ -24,8 +24,8 @@ class Worker(luigi.worker.Worker):
         succeeded = bool(super().run())
         try:
             self._note_what_others_did()
-        except Exception:
-            logger.exception("it can't be told what other runs have done")
+        except Exception as error:  # noqa: BLE001 - the run is over; this only adds to it
+            logger.warning("what others have done meanwhile can't be asked: %s", error)
         return succeeded
 
     def _keep_alive(self, response: Any) -> bool:
@@ -39,28 +39,37 @@ class Worker(luigi.worker.Worker):
         super()._add_task(*args, **kwargs)
 
     def _note_what_others_did(self) -> None:
-        """Note the tasks as done that are complete, though this worker didn't complete them.
+        """Note as done what is complete, though this worker didn't complete it.
 
         Luigi makes its summary and exit code of a worker's own history.
         """
-        noted = [(task, status) for task, status, _ in self._add_task_history]
         root = self._scheduled_tasks.get(self._first_task)
-        if root is None or (root, DONE) in noted or (root, FAILED) in noted:
+        noted = [(task, status) for task, status, _ in self._add_task_history]
+        ended = any((root, status) in noted for status in (DONE, FAILED, UNKNOWN))
+        if root is None or ended or self._stop_requesting_work:
             return
         done = {task.task_id for task, status in noted if status == DONE}
-        self._note(root, done, is_complete=False)
+        if self._is_done(root, done):
+            self._note(root, done)
 
-    def _note(self, task: luigi.Task, done: set[str], *, is_complete: bool) -> None:
-        """Note a task if it's complete, with all that it needs, and otherwise what of that is."""
+    def _is_done(self, task: luigi.Task, done: set[str]) -> bool:
+        """Whether a task is complete; of a range, note the months that are."""
+        if task.task_id in done or not isinstance(task, luigi.WrapperTask):
+            return task.task_id in done or bool(task.complete())
+        parts = task.deps()
+        complete = [part for part in parts if self._is_done(part, done)]
+        for part in complete:
+            self._note(part, done)
+        return len(complete) == len(parts)
+
+    def _note(self, task: luigi.Task, done: set[str]) -> None:
+        """Note a task as done, and with it all that was scheduled for it."""
         if task.task_id in done or task.task_id not in self._scheduled_tasks:
             return
-        is_external = isinstance(task, luigi.ExternalTask)  # it was asked for a moment ago
-        is_complete = is_complete or (not is_external and task.complete())
-        if is_complete:
-            done.add(task.task_id)
-            self._add_task_history.append((task, DONE, False))
+        done.add(task.task_id)
+        self._add_task_history.append((task, DONE, False))
         for needed in task.deps():
-            self._note(needed, done, is_complete=is_complete)
+            self._note(needed, done)
 
 
 def install() -> None:
