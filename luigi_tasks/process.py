@@ -140,14 +140,18 @@ def _stop(process: "subprocess.Popen[bytes]", wait: threading.Thread, grace: flo
             _signal_group(process, signal.SIGTERM)
             wait.join(grace)
     finally:
-        _signal_group(process, signal.SIGKILL)
-        for pid in psutil.pids():
-            with suppress(OSError):
-                if os.getsid(pid) == process.pid:
-                    os.kill(pid, signal.SIGKILL)
+        _kill_session(process)
         wait.join()
         if process.stdin:
             process.stdin.close()
+
+
+def _kill_session(process: "subprocess.Popen[bytes]") -> None:
+    _signal_group(process, signal.SIGKILL)
+    for pid in psutil.pids():
+        with suppress(OSError):
+            if os.getsid(pid) == process.pid:
+                os.kill(pid, signal.SIGKILL)
 
 
 def _signal_group(process: "subprocess.Popen[bytes]", number: int) -> None:
@@ -184,10 +188,8 @@ class _Spare:
     def end(self) -> None:
         with suppress(BrokenPipeError):
             self._orders.close()
-        wait = threading.Thread(target=self.process.wait, daemon=True)
-        wait.start()
-        with self.process:
-            _stop(self.process, wait, 0)
+        with self.process:  # which waits for its end; a thread can't be started at Python's end
+            _kill_session(self.process)
 
 
 _jobs_of: Counter[str] = Counter()

@@ -799,6 +799,19 @@ def test_what_waits_may_be_killed(
     assert said(caplog)
 
 
+def test_what_waits_is_ended_without_a_thread(
+    tmp_path: Path, spares: Callable[[], list[psutil.Process]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """None can be started any more when Python 3.12 ends."""
+    for _ in range(2):
+        run("", tmp_path, command=[*MODULE, "--help"])
+    assert spares()
+    with monkeypatch.context() as patch:
+        patch.delattr("threading.Thread.start")
+        process._end_spares()
+    assert spares() == []
+
+
 def test_a_script_is_not_waited_for(
     tmp_path: Path, spares: Callable[[], list[psutil.Process]]
 ) -> None:
