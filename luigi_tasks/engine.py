@@ -37,7 +37,7 @@ def connected() -> "Iterator[APIClient]":
     url = environment.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
     try:
         if url.startswith("unix://"):
-            _probe(url.removeprefix("unix://"))
+            probe(url.removeprefix("unix://"))
         arguments = docker.utils.kwargs_from_env(environment=environment)
         client = docker.APIClient(**arguments, version="auto", timeout=TIMEOUT)
     except (docker.errors.DockerException, requests.RequestException, ValueError, OSError) as error:
@@ -57,7 +57,7 @@ def connected() -> "Iterator[APIClient]":
         client.close()
 
 
-def _probe(path: str) -> None:
+def probe(path: str) -> None:
     """Connect to a socket and leave it: the client would leave it open if it can't be used."""
     with socket.socket(socket.AF_UNIX) as probe:
         probe.settimeout(TIMEOUT)

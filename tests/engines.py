@@ -28,6 +28,7 @@ import requests
 from conftest import ROOT, skip
 
 from luigi_tasks import container, image, runner
+from luigi_tasks.engine import probe
 from luigi_tasks.errors import TaxiError
 from luigi_tasks.job import Job
 from luigi_tasks.runner import Finished
@@ -121,10 +122,10 @@ class Engine:
             return None
 
 
-def _client(url: str | None) -> Any:
+def _client(url: str) -> Any:
     import docker
 
-    environment = {**os.environ, **({"DOCKER_HOST": url} if url else {})}
+    environment = {**os.environ, "DOCKER_HOST": url}
     arguments = docker.utils.kwargs_from_env(environment=environment)
     return docker.APIClient(**arguments, version="auto", timeout=300)
 
@@ -136,11 +137,14 @@ def fixture_engine() -> Iterator[Engine]:
         import docker
     except ImportError:
         skip("the package docker isn't installed")
+    url = os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
     try:
-        client = _client(None)
-    except (docker.errors.DockerException, requests.RequestException) as error:
-        skip(f"no Docker engine answers: {error}")
-    engine = Engine(os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock", client)
+        if url.startswith("unix://"):
+            probe(url.removeprefix("unix://"))
+        client = _client(url)
+    except (docker.errors.DockerException, requests.RequestException, OSError) as error:
+        skip(f"no Docker engine answers at {url}: {error}")
+    engine = Engine(url, client)
     if not engine.image_id(BASE):
         _have_base_image(engine)
     yield engine

@@ -146,7 +146,7 @@ def test_two_may_build_at_once(
     assert ended == [image.own_name()] * 3
 
 
-def test_a_base_image_that_is_not_there_is_named(settings: Set) -> None:
+def test_a_base_image_that_is_not_there_is_named(engine: Engine, settings: Set) -> None:
     settings("runner", "base_image", "127.0.0.1:1/no-such-base:latest")
     for _ in range(2):
         told = failure()
@@ -359,7 +359,7 @@ def test_a_pull_tells_how_far_it_is(
     ["{registry}/no-such-image:latest", "{registry}/no-such-image", "127.0.0.1:1/a:b"],
 )
 def test_an_image_that_cannot_be_pulled_is_named(
-    registry: str, no_login: Path, missing: str
+    engine: Engine, registry: str, no_login: Path, missing: str
 ) -> None:
     name = missing.format(registry=registry)
     for _ in range(2):
@@ -369,7 +369,9 @@ def test_an_image_that_cannot_be_pulled_is_named(
 
 
 @pytest.mark.parametrize("name", ["UPPER/case", "a b", "http://there/image", ":", "a:b:c"])
-def test_a_name_that_cannot_be_one_is_refused_in_one_line(no_login: Path, name: str) -> None:
+def test_a_name_that_cannot_be_one_is_refused_in_one_line(
+    engine: Engine, no_login: Path, name: str
+) -> None:
     told = failure(name)
     assert name in told or "invalid reference" in told
 
