@@ -28,6 +28,8 @@ import luigi_tasks.tasks  # noqa: F401  (its defaults are in place before a test
 from luigi_tasks.sample import Counts, write_month
 
 ROOT = Path(__file__).parent.parent
+#: Whose ``luigi`` the tests run: this Python's, or that of an installation to be tried.
+PYTHON = os.environ.get("LUIGI_TASKS_PYTHON", sys.executable)
 
 
 def skip(reason: str) -> Any:
@@ -213,7 +215,7 @@ class Luigi:
     environment: dict[str, str] = field(default_factory=dict)
 
     def command(self, task: str, *flags: str) -> list[str]:
-        binary = Path(sys.executable).with_name("luigi")
+        binary = Path(PYTHON).with_name("luigi")
         settings = [word for flag, value in self.settings.items() for word in (flag, value)]
         return [str(binary), "--module", "luigi_tasks", task, *flags, *settings]
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import ROOT, Database, Luigi, folder_url
+from conftest import PYTHON, ROOT, Database, Luigi, folder_url
 from engines import fixture_engine  # noqa: F401
 
 from luigi_tasks.sample import write_month
@@ -20,7 +20,7 @@ from luigi_tasks.sample import write_month
 README = (ROOT / "README.md").read_text()
 
 
-PYTHON, SCRIPT = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+EXAMPLE, SCRIPT = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 [SETTINGS] = re.findall(r"```ini\n(.*?)```", README, re.DOTALL)
 
 
@@ -94,10 +94,8 @@ def test_the_sources_of_the_readme_are_tried_in_order(
 def test_the_python_example_of_the_readme_runs(luigi_command: Luigi, tmp_path: Path) -> None:
     settings = tmp_path / "luigi.cfg"
     settings.write_text(f"[warehouse]\nurl = {luigi_command.settings['--warehouse-url']}\n")
-    script = f"{PYTHON}\nprint(connection.get_dsn_parameters()['dbname'])"
-    run = subprocess.run(
-        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True
-    )
+    script = f"{EXAMPLE}\nprint(connection.get_dsn_parameters()['dbname'])"
+    run = subprocess.run([PYTHON, "-c", script], cwd=tmp_path, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     assert run.stdout.startswith("test_")
 
