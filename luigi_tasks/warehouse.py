@@ -80,6 +80,22 @@ _KEPT = ". Columns kept: "
 
 Table = tuple[str, str]
 
+#: Tell what is ours from somebody else's.
+_LEDGER_COMMENT = "One row for each finished load of a month"
+_MARKERS_COMMENT = "Markers: the table work that is done"
+_VIEW_COMMENT = "Trips of all taxi types, by the columns that more than one of them has"
+#: What stands under a name, by relkind of pg_class.
+_KINDS = {
+    "r": "table",
+    "p": "partitioned table",
+    "v": "view",
+    "m": "materialized view",
+    "f": "foreign table",
+    "S": "sequence",
+    "i": "index",
+    "I": "index",
+    "c": "type",
+}
 #: Temporary tables of a merge.
 _STRAYS: Table = ("pg_temp", "strays")
 _MISSING: Table = ("pg_temp", "missing")
@@ -287,6 +303,8 @@ def merged_months(taxi_type: str, months: list[date]) -> set[date]:
         months = [month for month, is_there in rows if not is_there]
         if not months:
             break
+    if not found:
+        _look_for_ledger(taxi_type)
     return found
 
 
@@ -300,6 +318,8 @@ def merged_editions(taxi_type: str, months: Sequence[date]) -> dict[date, Merged
         trips=config.trips_table(taxi_type),
         update_id_prefix=f"TaxiMerge {taxi_type} ",
     )
+    if not rows:
+        _look_for_ledger(taxi_type)
     return {month: MergedEdition(*facts) for month, *facts in rows}
 
 
@@ -357,11 +377,7 @@ def stage(
         "filename": kind.filename(month),
     }
     with _transaction(label) as cursor:
-        if _rows(cursor, "foreign_staging.sql", staging=table):
-            raise TaxiError(
-                f"table {'.'.join(table)} is there but isn't one of ours; rename it, or name "
-                "another in [trips] staging_table"
-            )
+        _holds_staging(cursor, table)
         _execute(cursor, "bulk_settings.sql")
         becomes_partition = _becomes_partition(cursor, kind, month)
         _execute(
@@ -605,53 +621,162 @@ def _prepare(label: str) -> None:
 
 def _create_missing_tables(cursor: "_Cursor") -> None:
     """Create whatever of ledger, markers, tables, columns and views isn't there; put the rest right
-    if another version was here before."""
+    if an earlier version was here before. What a later version has made stays as it is.
+
+    :raises TaxiError: something of somebody else's is in the way; then nothing is changed.
+    """
     kinds = {name: config.kept(name) for name in TAXI_TYPES}
     tables = {name: config.trips_table(name) for name in TAXI_TYPES}
     others = {name: _partition_name(table, "other") for name, table in tables.items()}
-    wanted = [*_our_tables().values(), *map(_our_table, (lookup.table for lookup in LOOKUPS))]
-    wanted += [*tables.values(), *others.values(), *map(named_view, TAXI_TYPES)]
-    relations = [_quoted(cursor, table) for table in wanted]
-    missing = {name for (name,) in _rows(cursor, "missing_tables.sql", relations=relations)}
-    there = {n: table for n, table in tables.items() if _quoted(cursor, table) not in missing}
-    is_incomplete = (
-        _drop_with_other_columns(cursor, kinds, there) or missing or _is_of_other_version(cursor)
+    wanted, ours = _wanted(kinds), _our_tables()
+    found = _find(cursor, [*wanted, *others.values()])
+    for table, facts in found.items():
+        if table in wanted and not facts.is_like(*wanted[table]):
+            raise _foreign(facts, table)
+    for name, table in tables.items():
+        _check_partition(cursor, table, others[name])
+    outdated = _made_with_other_columns(cursor, kinds, found)
+    lacking = _lacking_columns(cursor, kinds, found.keys() - outdated)
+    _refuse_ledger_elsewhere(cursor, [table for table in tables.values() if table in found])
+    newest = _newest_version(cursor) if ours["ledger"] in found else _own_version()
+    gone = outdated | {others[name] for name, table in tables.items() if table in outdated}
+    if outdated:
+        gone |= {table for table, (kind, _) in wanted.items() if kind == "v"}
+    missing = {*wanted, *others.values()} - (found.keys() - gone)
+    if not (missing or lacking or newest < _own_version()):
+        return
+    with _rights_kept(cursor, found):
+        if outdated:
+            _drop(cursor, "drop_views.sql", tables=list(map(named_view, TAXI_TYPES)))
+            for table in outdated:
+                _drop(cursor, "drop_trips.sql", trips=table)
+        _create_schemas(cursor, {schema for schema, _ in missing})
+        due = missing | lacking.keys() if newest > _own_version() else {*wanted, *others.values()}
+        _create_tables(cursor, kinds, found, due, lacking)
+        _create_views(cursor, kinds, due, may_drop=newest <= _own_version())
+
+
+def _create_tables(
+    cursor: "_Cursor",
+    kinds: dict[str, TaxiType],
+    found: dict[Table, "_Found"],
+    due: set[Table],
+    lacking: dict[Table, list[str]],
+) -> None:
+    """Create the tables that are due, or put them right."""
+    ours = _our_tables()
+    if ours["ledger"] in due:
+        _create(cursor, ours["ledger"], "create_ledger.sql", comment=_LEDGER_COMMENT)
+    markers = found.get(ours["marker_table"])
+    if ours["marker_table"] in due and (markers is None or markers.comment == _MARKERS_COMMENT):
+        # else it is Luigi's own, which other pipelines use as well
+        _create(cursor, ours["marker_table"], "create_markers.sql", comment=_MARKERS_COMMENT)
+    for name, kind in kinds.items():
+        trips = config.trips_table(name)
+        names = {"trips": trips, "other": _partition_name(trips, "other"), "columns": kind.columns}
+        if due & {trips, names["other"]}:
+            _create(cursor, trips, "create_trips.sql", **names)
+            if columns := [c for c in kind.columns if c.name in lacking.get(trips, [])]:
+                _execute(cursor, "add_columns.sql", table=trips, columns=columns)
+            _execute(cursor, "comment_trips.sql", comment=_comment(kind), **names)
+    for lookup in LOOKUPS:
+        if _our_table(lookup.table) in due:
+            _create(cursor, _our_table(lookup.table), "create_lookup.sql", lookup=lookup)
+    if ours["zones_table"] in due:
+        _create(cursor, ours["zones_table"], "create_zones.sql", comment=ZONES_COMMENT)
+
+
+def _create_schemas(cursor: "_Cursor", schemas: Iterable[str]) -> None:
+    for schema in sorted(schemas):
+        if _rows(cursor, "missing_schemas.sql", schema=schema):
+            _execute(cursor, "create_schema.sql", schema=schema)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What stands under a name: its kind, by ``relkind`` of pg_class, and its comment."""
+
+    kind: str
+    comment: str
+
+    def is_like(self, kind: str, comment: str) -> bool:
+        """Whether it is of a kind, and its comment begins like that."""
+        return self.kind == kind and self.comment.startswith(comment)
+
+
+def _wanted(kinds: dict[str, TaxiType]) -> dict[Table, tuple[str, str]]:
+    """What we need under which names: its kind, and how its comment begins if that tells ours from
+    somebody else's. The columns tell it of trips tables and of Luigi's table of markers."""
+    ours = _our_tables()
+    lookups = {_our_table(lookup.table): ("r", lookup.comment) for lookup in LOOKUPS}
+    return {
+        ours["ledger"]: ("r", _LEDGER_COMMENT),
+        ours["marker_table"]: ("r", ""),
+        ours["zones_table"]: ("r", ZONES_COMMENT),
+        **lookups,
+        **{config.trips_table(name): ("p", "") for name in kinds},
+        **{named_view(name): ("v", _named_comment(kind)) for name, kind in kinds.items()},
+        ours["trips_view"]: ("v", _VIEW_COMMENT),
+    }
+
+
+def _find(cursor: "_Cursor", tables: Iterable[Table]) -> dict[Table, _Found]:
+    """What stands under these names, as far as there is something."""
+    by_relation = {_quoted(cursor, table): table for table in tables}
+    rows = _rows(cursor, "find_relations.sql", relations=list(by_relation))
+    return {by_relation[each]: _Found(kind, comment or "") for each, kind, comment in rows}
+
+
+def _foreign(found: _Found, table: Table, reason: str = "", setting: str = "table") -> TaxiError:
+    """What is said of a thing of somebody else's under a name that we need."""
+    is_ours = table in _our_tables().values() or table[1] in {each.table for each in LOOKUPS}
+    key = "schema in [warehouse] schema" if is_ours else f"table in [trips] {setting}"
+    return TaxiError(
+        f"{_KINDS.get(found.kind, 'relation')} {'.'.join(table)} is there but isn't one of ours"
+        f"{reason}; rename it, or name another {key}"
     )
-    if is_incomplete:
-        _refuse_foreign_tables(cursor)
-        for schema in sorted({config.schema(), *(schema for schema, _ in tables.values())}):
-            if _rows(cursor, "missing_schemas.sql", schema=schema):
-                _execute(cursor, "create_schema.sql", schema=schema)
-        _create(cursor, "load_history", "create_ledger.sql")
-        for name, kind in kinds.items():
-            names = {"trips": tables[name], "other": others[name], "columns": kind.columns}
-            _create(cursor, ".".join(tables[name]), "create_trips.sql", **names)
-            _check_partition(cursor, tables[name], others[name])
-    if _add_missing_columns(cursor, kinds, tables) or is_incomplete:
-        for name, kind in kinds.items():
-            facts = {"columns": kind.columns, "comment": _comment(kind)}
-            _execute(cursor, "comment_trips.sql", trips=tables[name], other=others[name], **facts)
-        for lookup in LOOKUPS:
-            _create(cursor, lookup.table, "create_lookup.sql", lookup=lookup)
-        _create(cursor, "taxi_zones", "create_zones.sql", comment=ZONES_COMMENT)
-        _create_views(cursor, kinds)
 
 
-def _is_of_other_version(cursor: "_Cursor") -> bool:
-    """Whether the last load was by another version, which may have other names and comments."""
-    return _rows(cursor, "last_version.sql") not in ([], [(version("luigi-tasks"),)])
+def _comparable(package_version: str) -> tuple[list[int], bool]:
+    """A version as it's compared: its numbers, and whether they are of a release."""
+    numbers = re.match(r"[\d.]*", package_version)
+    release = numbers[0] if numbers else ""
+    return [int(each) for each in release.split(".") if each], release == package_version
 
 
-def _refuse_foreign_tables(cursor: "_Cursor") -> None:
-    """Raise a TaxiError if a table of names isn't ours, as its comment tells."""
-    comments = {lookup.table: lookup.comment for lookup in LOOKUPS} | {"taxi_zones": ZONES_COMMENT}
-    tables = {_quoted(cursor, _our_table(name)): _our_table(name) for name in comments}
-    ours = dict(zip(tables, comments.values(), strict=True))
-    for (relation,) in _rows(cursor, "foreign_tables.sql", comments=ours):
-        raise TaxiError(
-            f"table {'.'.join(tables[relation])} is there but isn't one of ours; rename it, "
-            "or name another schema in [warehouse] schema"
-        )
+def _own_version() -> tuple[list[int], bool]:
+    return _comparable(version("luigi-tasks"))
+
+
+def _newest_version(cursor: "_Cursor") -> tuple[list[int], bool]:
+    """The latest version that has loaded something."""
+    made_by = _rows(cursor, "package_versions.sql")
+    return max((_comparable(each) for (each,) in made_by), default=_own_version())
+
+
+def _look_for_ledger(taxi_type: str) -> None:
+    """Before a taxi type counts as not loaded at all: refuse a ledger in another schema."""
+    with _labelled_cursor(f"ledger of {taxi_type}") as cursor:
+        _refuse_ledger_elsewhere(cursor, list(_find(cursor, [config.trips_table(taxi_type)])))
+
+
+def _refuse_ledger_elsewhere(cursor: "_Cursor", tables: Sequence[Table]) -> None:
+    """Raise a TaxiError if tables with trips were loaded by a ledger in another schema."""
+    elsewhere = _rows(cursor, "other_ledgers.sql", comment=_LEDGER_COMMENT)
+    if not elsewhere or not tables:
+        return
+    with_rows = {relation for (relation,) in _rows(cursor, "with_rows.sql", tables=tables)}
+    loaded = {".".join(table) for table in tables if _quoted(cursor, table) in with_rows}
+    ledger = _our_tables()["ledger"]
+    if _find(cursor, [ledger]):
+        loaded -= {name for (name,) in _rows(cursor, "loaded_tables.sql", names=list(loaded))}
+    for (schema,) in elsewhere:
+        names = {"ledger": (schema, ledger[1]), "names": list(loaded)}
+        for (table,) in _rows(cursor, "loaded_tables.sql", **names):
+            raise TaxiError(
+                f"table {table} was loaded by the ledger in schema {schema}, and [warehouse] "
+                f"schema is {ledger[0]}: set it to {schema}, or name other tables in [trips] table"
+            )
 
 
 def _comment(kind: TaxiType) -> str:
@@ -661,64 +786,75 @@ def _comment(kind: TaxiType) -> str:
     return f"{kind.comment}{_KEPT}{', '.join(column.name for column in kind.columns)}"
 
 
-def _drop_with_other_columns(
-    cursor: "_Cursor", kinds: dict[str, TaxiType], tables: dict[str, Table]
-) -> bool:
-    """Drop empty tables that were made by another ``[transform] columns``; tell if there were any.
+def _made_with_other_columns(
+    cursor: "_Cursor", kinds: dict[str, TaxiType], found: dict[Table, _Found]
+) -> set[Table]:
+    """The tables that were made by another ``[transform] columns``, and may go, for they are empty.
 
-    :raises TaxiError: one of them has rows.
+    :raises TaxiError: one of them has rows, or isn't ours.
     """
-    if not tables:
-        return False
-    dropped = []
-    rows = _rows(cursor, "table_comments.sql", tables=tables.values())
-    found = {relation: (comment or "", has_rows) for relation, comment, has_rows in rows}
-    for name, table in tables.items():
-        comment, has_rows = found[_quoted(cursor, table)]
-        before, wanted = (text.partition(_KEPT)[2] for text in (comment, _comment(kinds[name])))
+    outdated = set()
+    for name, kind in kinds.items():
+        table = config.trips_table(name)
+        if table not in found:
+            continue
+        comments = (found[table].comment, _comment(kind))
+        before, wanted = (comment.partition(_KEPT)[2] for comment in comments)
         if before == wanted:
             continue
-        if has_rows:
+        if _rows(cursor, "with_rows.sql", tables=[table]):
             raise TaxiError(
                 f"table {'.'.join(table)} was loaded with {before or 'all columns'}, and "
                 f"[transform] columns is now {wanted or 'empty, for all'}: set it back, or name "
                 "other tables in [trips] table, or drop this one to load its months anew"
             )
-        dropped.append(table)
-    if dropped:
-        _drop(cursor, "drop_views.sql", tables=list(map(named_view, TAXI_TYPES)))
-        for table in dropped:
-            _drop(cursor, "drop_trips.sql", trips=table)
-    return bool(dropped)
+        if not found[table].is_like("p", kind.comment):
+            raise _foreign(found[table], table)
+        outdated.add(table)
+    return outdated
 
 
-def _add_missing_columns(
-    cursor: "_Cursor", kinds: dict[str, TaxiType], tables: dict[str, Table]
-) -> bool:
-    """Give tables of an earlier version the columns that came since; tell if there were any."""
-    ledger = _our_table("load_history")
-    wanted = [(ledger, "r", LATER_COLUMNS)]
-    wanted += [
-        (tables[name], "p", ["unique_row_id", "filename", *(c.name for c in kind.columns)])
-        for name, kind in kinds.items()
-    ]
-    missing: dict[str, list[str]] = {}
+def _lacking_columns(
+    cursor: "_Cursor", kinds: dict[str, TaxiType], tables: Iterable[Table]
+) -> dict[Table, list[str]]:
+    """The columns that tables of an earlier version lack.
+
+    :raises TaxiError: a table lacks one that every version's has.
+    """
+    ours = _our_tables()
+    columns = {
+        ours["ledger"]: LATER_COLUMNS,
+        ours["marker_table"]: ["update_id", "target_table", "inserted"],
+    }
+    may_come = {ours["ledger"]: set(LATER_COLUMNS)}
+    for name, kind in kinds.items():
+        trips = config.trips_table(name)
+        columns[trips] = ["unique_row_id", "filename", *(column.name for column in kind.columns)]
+        may_come[trips] = {column.name for column in kind.columns if not column.identifies}
+    there = {_quoted(cursor, table): table for table in tables if table in columns}
+    if not there:
+        return {}
+    wanted = [(table, columns[table]) for table in there.values()]
+    lacking: dict[Table, list[str]] = {}
     for relation, column in _rows(cursor, "missing_columns.sql", wanted=wanted):
-        missing.setdefault(relation, []).append(column)
-    if _quoted(cursor, ledger) in missing:
-        _create(cursor, "load_history", "create_ledger.sql")
-    for name, trips in tables.items():
-        lacking = missing.get(_quoted(cursor, trips), [])
-        added = [c for c in kinds[name].columns if c.name in lacking and not c.identifies]
-        for column in lacking:
-            if column not in {each.name for each in added}:
-                raise TaxiError(
-                    f"table {'.'.join(trips)} is there but isn't one of ours: it isn't "
-                    f"partitioned, or lacks {column}; name another in [trips] table"
-                )
-        if added:
-            _execute(cursor, "add_columns.sql", table=trips, columns=added)
-    return bool(missing)
+        table = there[relation]
+        if column not in may_come.get(table, ()):
+            raise _foreign(_find(cursor, [table])[table], table, f": it lacks {column}")
+        lacking.setdefault(table, []).append(column)
+    return lacking
+
+
+@contextmanager
+def _rights_kept(cursor: "_Cursor", tables: Iterable[Table]) -> Iterator[None]:
+    """Have tables and views that are made anew meanwhile end with the owner, the options and the
+    grants that they had."""
+    relations = [_quoted(cursor, table) for table in tables]
+    before = _rows(cursor, "relation_rights.sql", relations=relations)
+    yield
+    there = set(_rows(cursor, "relation_rights.sql", relations=relations))
+    for statement, relation, column in (each for each in before if each not in there):
+        if not column or _rows(cursor, "has_column.sql", relation=relation, column=column):
+            cursor.execute(statement)
 
 
 def named_view(taxi_type: str) -> Table:
@@ -727,58 +863,67 @@ def named_view(taxi_type: str) -> Table:
     return schema, f"{name}_named"
 
 
-def _create_views(cursor: "_Cursor", kinds: dict[str, TaxiType]) -> None:
-    """Create the views, or put those of an earlier version right."""
+def _named_comment(kind: TaxiType) -> str:
+    return f"{kind.comment}, with names beside the codes"
+
+
+def _create_views(
+    cursor: "_Cursor", kinds: dict[str, TaxiType], due: set[Table], *, may_drop: bool = True
+) -> None:
+    """Create the views that are due, or put those of an earlier version right."""
     cursor.execute("SAVEPOINT without_views")
     try:
-        _replace_views(cursor, kinds)
+        _replace_views(cursor, kinds, due)
     except psycopg2.errors.InvalidTableDefinition:  # they have other columns
         cursor.execute("ROLLBACK TO SAVEPOINT without_views")
-        _drop(cursor, "drop_views.sql", tables=list(map(named_view, TAXI_TYPES)))
-        _replace_views(cursor, kinds)
+        if may_drop:
+            _drop(cursor, "drop_views.sql", tables=list(map(named_view, TAXI_TYPES)))
+            _replace_views(cursor, kinds, {*map(named_view, kinds), _our_tables()["trips_view"]})
 
 
-def _replace_views(cursor: "_Cursor", kinds: dict[str, TaxiType]) -> None:
+def _replace_views(cursor: "_Cursor", kinds: dict[str, TaxiType], due: set[Table]) -> None:
     shared = shared_columns(kinds.values())
     columns = {column.name: (column.type, column.comment) for column in shared}
     views = []
     for name, kind in kinds.items():
-        _replace_named_view(cursor, kind)
+        if named_view(name) in due:
+            _replace_named_view(cursor, kind)
         shown = kind.shown_names
         views.append((name, named_view(name), {c.name for c in kind.columns} | shown.keys()))
         columns |= {each: ("text", comment) for each, comment in shown.items()}
     viewed = [(each, *facts) for each, facts in columns.items()]
-    _create(cursor, "trips", "create_trips_view.sql", views=views, viewed=viewed)
+    view = _our_tables()["trips_view"]
+    if view in due:
+        names = {"views": views, "viewed": viewed, "comment": _VIEW_COMMENT}
+        _create(cursor, view, "create_trips_view.sql", **names)
 
 
 def _replace_named_view(cursor: "_Cursor", kind: TaxiType) -> None:
-    trips = config.trips_table(kind.name)
+    trips, view = config.trips_table(kind.name), named_view(kind.name)
     known = {"unique_row_id", "filename", *(column.name for column in kind.columns)}
     there = [name for name, _ in _rows(cursor, "table_columns.sql", table=trips)]
     _create(
         cursor,
-        ".".join(named_view(kind.name)),
+        view,
         "create_named_view.sql",
-        view=named_view(kind.name),
+        view=view,
         trips=trips,
         columns=kind.columns,
         lookups=kind.lookups,
         shown=kind.shown_names,
         new=[name for name in there if name not in known],
-        comment=f"{kind.comment}, with names beside the codes",
+        comment=_named_comment(kind),
     )
 
 
-def _create(cursor: "_Cursor", what: str, file: str, **names: Any) -> None:
+def _create(cursor: "_Cursor", what: Table, file: str, **names: Any) -> None:
     try:
         _execute(cursor, file, **names)
     except (psycopg2.errors.InsufficientPrivilege, psycopg2.errors.InvalidTableDefinition):
         raise
     except psycopg2.ProgrammingError as error:
-        raise TaxiError(
-            f"table {what} is there but isn't one of ours ({_first_line(error)}); rename it, or "
-            "name another database in [warehouse] url or table in [trips] table"
-        ) from None
+        reason = f" ({_first_line(error)})"
+        raise _foreign(_Found("", ""), what, reason) from None
 
 
 def _drop(cursor: "_Cursor", file: str, **names: Any) -> None:
@@ -795,9 +940,10 @@ def _check_partition(cursor: "_Cursor", trips: Table, partition: Table) -> bool:
     """Tell whether a partition's table is there; one that isn't a partition is refused."""
     state = _rows(cursor, "partition_state.sql", trips=trips, partition=partition)
     if state and not state[0][0]:
+        kind = _KINDS.get(_find(cursor, [partition])[partition].kind, "relation")
         raise TaxiError(
-            f"table {'.'.join(partition)} is there but isn't a partition of {'.'.join(trips)}; "
-            "attach it, or rename it"
+            f"{kind} {'.'.join(partition)} is there but isn't a partition of {'.'.join(trips)}; "
+            f"{'attach it, or ' if 'table' in kind else ''}rename it"
         )
     return bool(state)
 
@@ -838,7 +984,11 @@ def _evolve(
 
 def _add_new_columns(cursor: "_Cursor", taxi_type: str, columns: Sequence[Column]) -> None:
     _execute(cursor, "add_columns.sql", table=config.trips_table(taxi_type), columns=columns)
-    _replace_named_view(cursor, config.kept(taxi_type))
+    if _newest_version(cursor) > _own_version():
+        return  # a later version's view may have more than we know
+    with _rights_kept(cursor, [named_view(taxi_type), _our_tables()["trips_view"]]):
+        kinds = {name: config.kept(name) for name in TAXI_TYPES}
+        _create_views(cursor, kinds, {named_view(taxi_type)})
 
 
 def _complete_staging(cursor: "_Cursor", staging: Table, trips: Table) -> list[str]:
@@ -882,8 +1032,28 @@ def _add_staging_key(cursor: "_Cursor", staging: Table) -> int:
     return 0
 
 
+def _holds_staging(cursor: "_Cursor", staging: Table) -> bool:
+    """Whether a staging table is there: ours has a comment that describes its load.
+
+    :raises TaxiError: something else is there under its name.
+    """
+    found = _find(cursor, [staging]).get(staging)
+    if found is None:
+        return False
+    facts: Any = None
+    with suppress(ValueError):
+        facts = json.loads(found.comment)
+    if found.kind != "r" or not isinstance(facts, dict) or "load" not in facts:
+        raise _foreign(found, staging, setting="staging_table")
+    return True
+
+
 def _unstage(cursor: "_Cursor", taxi_type: str, month: date) -> None:
-    _execute(cursor, "drop_staging.sql", staging=config.staging_table(taxi_type, month))
+    """Drop a month's staging table, unless it is somebody else's, and its marker."""
+    staging = config.staging_table(taxi_type, month)
+    with suppress(TaxiError):
+        if _holds_staging(cursor, staging):
+            _drop(cursor, "drop_staging.sql", staging=staging)
     _withdraw_markers(cursor, _staged_id(taxi_type, month))
 
 
@@ -1183,6 +1353,10 @@ def _plain_errors() -> Iterator[None]:
             f"the warehouse refuses: {_first_line(error)}; the role in [warehouse] url needs "
             "CREATE on the schema of [trips] table and on [warehouse] schema (on the database, if "
             "they aren't there), TEMPORARY on the database, and must own the tables that are there"
+        ) from None
+    except (psycopg2.errors.DuplicateTable, psycopg2.errors.DuplicateObject) as error:
+        raise TaxiError(
+            f"the warehouse refuses: {_first_line(error)}, and it isn't one of ours; rename it"
         ) from None
     except (psycopg2.errors.ReadOnlySqlTransaction, psycopg2.OperationalError) as error:
         happened = "refuses" if error.pgcode else "broke the connection"

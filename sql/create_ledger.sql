@@ -1,4 +1,4 @@
--- The ledger, one row for each finished load, and Luigi's table of markers.
+-- The ledger, one row for each finished load.
 CREATE TABLE IF NOT EXISTS {{ ledger | identifier }} (
     load_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     taxi_type text NOT NULL,
@@ -46,7 +46,7 @@ ADD COLUMN IF NOT EXISTS rows_shared bigint;
 CREATE INDEX IF NOT EXISTS load_history_month
 ON {{ ledger | identifier }} (taxi_type, month, load_id);
 
-COMMENT ON TABLE {{ ledger | identifier }} IS 'One row for each finished load of a month';
+COMMENT ON TABLE {{ ledger | identifier }} IS {{ comment | value }};
 COMMENT ON COLUMN {{ ledger | identifier }}.load_id IS 'Rises with each load';
 COMMENT ON COLUMN {{ ledger | identifier }}.taxi_type IS 'TLC service, such as green';
 COMMENT ON COLUMN {{ ledger | identifier }}.month IS 'First day of the month in the file''s name';
@@ -97,14 +97,3 @@ COMMENT ON COLUMN {{ ledger | identifier }}.fingerprint_version
 IS 'How unique_row_id was computed: rises when rows get others';
 COMMENT ON COLUMN {{ ledger | identifier }}.metrics
 IS 'Counters, timers and gauges that the script reported';
-
-CREATE TABLE IF NOT EXISTS {{ marker_table | identifier }} (
-    update_id text PRIMARY KEY,
-    target_table text,
-    inserted timestamp DEFAULT now()
-);
-
-COMMENT ON TABLE {{ marker_table | identifier }} IS 'Markers: the table work that is done';
-COMMENT ON COLUMN {{ marker_table | identifier }}.update_id IS 'Task, taxi type and month';
-COMMENT ON COLUMN {{ marker_table | identifier }}.target_table IS 'Table that was written';
-COMMENT ON COLUMN {{ marker_table | identifier }}.inserted IS 'When it was committed';

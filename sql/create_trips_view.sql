@@ -13,8 +13,7 @@ SELECT -- noqa: disable=LT02
 FROM {{ view | identifier }}{{ ";" if loop.last }}
 {% endfor %}
 
-COMMENT ON VIEW {{ trips_view | identifier }}
-IS 'Trips of all taxi types, by the columns that more than one of them has';
+COMMENT ON VIEW {{ trips_view | identifier }} IS {{ comment | value }};
 COMMENT ON COLUMN {{ trips_view | identifier }}.taxi_type IS 'TLC service, such as green';
 COMMENT ON COLUMN {{ trips_view | identifier }}.unique_row_id IS 'Fingerprint of the trip';
 COMMENT ON COLUMN {{ trips_view | identifier }}.filename IS 'Published file that the trip came in';

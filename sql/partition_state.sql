@@ -5,6 +5,6 @@ SELECT
         FROM pg_inherits
         WHERE
             inhrelid = to_regclass({{ partition | identifier | value }})
-            AND inhparent = {{ trips | identifier | value }}::regclass
+            AND inhparent = to_regclass({{ trips | identifier | value }})
     ) AS is_attached
 WHERE to_regclass({{ partition | identifier | value }}) IS NOT NULL;

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +134,241 @@ def test_a_table_of_somebody_else_is_refused_and_left_alone(months: Months, name
         assert comment is None
 
 
+#: What may stand under a name that we need, by a statement that makes it.
+SOMEBODY_ELSES = {
+    "view": "CREATE VIEW {name} AS SELECT 'mine' AS note",
+    "materialized view": "CREATE MATERIALIZED VIEW {name} AS SELECT 'mine' AS note",
+    "foreign table": "CREATE FOREIGN TABLE {name} (note text) SERVER nowhere",
+    "sequence": "CREATE SEQUENCE {name}",
+    "index": "CREATE INDEX {name} ON indexed (note)",
+    "type": "CREATE TYPE {name} AS (note text)",
+    "enum": "CREATE TYPE {name} AS ENUM ('mine')",
+    "table": "CREATE TABLE {name} (update_id integer, vendor_id text, location_id text)",
+    "partitioned table": "CREATE TABLE {name} (month date) PARTITION BY RANGE (month)",
+}
+NEEDED = [
+    "trips",
+    "table_updates",
+    "taxi_zones",
+    "load_history",
+    "vendors",
+    "green_trips",
+    "green_trips_other",
+    "green_trips_named",
+    "green_trips_staging_2024_01_pkey",
+    "green_trips_staging_2024_01",
+    "green_trips_2024_01",
+    "green_trips_2024_01_pkey",
+]
+
+
+@on_one_server
+@pytest.mark.parametrize("kind", SOMEBODY_ELSES)
+def test_whatever_has_a_name_that_we_need_is_refused_and_left_alone(
+    months: Months, kind: str
+) -> None:
+    months.database.query("CREATE FOREIGN DATA WRAPPER nobody; CREATE TABLE indexed (note text)")
+    months.database.query("CREATE SERVER nowhere FOREIGN DATA WRAPPER nobody")
+    drop = "type" if kind == "enum" else kind.replace("partitioned ", "")
+    # one kind for every name, and every kind for some
+    for name in NEEDED if kind == "view" else NEEDED[::5]:
+        months.database.query(SOMEBODY_ELSES[kind].format(name=name))
+        months.database.query(f"COMMENT ON {drop} {name} IS 'mine, since 2019'")
+        before = relations(months.database)
+        for _ in range(2):
+            told = refusal(lambda: months.load(trips(2)))
+            assert name in told
+            assert "isn't one of ours" in told or f"{kind} public.{name} is there but" in told
+        if name not in NEEDED[-4:]:
+            assert relations(months.database) == before
+        found = "SELECT obj_description(oid) FROM pg_class WHERE relname = %s"
+        if kind in ("type", "enum"):
+            found = "SELECT obj_description(oid) FROM pg_type WHERE typname = %s"
+        assert months.database.value(found, name) == "mine, since 2019"
+        months.database.query(f"DROP {drop} {name}")
+    assert months.load(trips(2)).rows_inserted == 2
+
+
+@on_one_server
+def test_views_and_lookups_of_ours_are_not_taken_from_somebody_later(months: Months) -> None:
+    """An earlier version's things are put right, and new columns change a view: not if it isn't
+    ours."""
+    months.load(trips(2))
+    for name, made in ("trips", "trips"), ("green_trips_named", "trips, green_trips_named"):
+        months.database.query(f"DROP VIEW {made}")
+        months.database.query(f"CREATE VIEW {name} AS SELECT 'mine' AS note")
+        months.database.query("UPDATE load_history SET package_version = '0.0.1'")
+        for new in ({}, {"night_fee": "text"}):
+            told = refusal(partial(months.load, trips(2), FEBRUARY, new_columns=new))
+            assert told.startswith(f"view public.{name} is there but isn't one of ours; rename it")
+            assert months.database.query(f"SELECT note FROM {name}") == [("mine",)]
+        months.database.query(f"DROP VIEW {name}")
+        months.load(trips(2))
+
+
+@on_one_server
+@pytest.mark.parametrize("comment", [None, "shared by all pipelines"])
+def test_the_markers_of_other_pipelines_are_kept(months: Months, comment: str | None) -> None:
+    months.database.query(
+        "CREATE TABLE table_updates (update_id text PRIMARY KEY, target_table text, "
+        "inserted timestamp DEFAULT now())"
+    )
+    months.database.query("COMMENT ON TABLE table_updates IS %s", comment)
+    months.database.query("INSERT INTO table_updates VALUES ('Other()', 'theirs', '2020-01-01')")
+    other = "SELECT * FROM table_updates WHERE update_id = 'Other()'"
+    before = months.database.query(other)
+    for _ in range(2):
+        months.load(trips(2))
+        warehouse.reset("green", JANUARY)
+        months.database.query("UPDATE load_history SET package_version = '0.0.1'")
+        assert months.database.query(other) == before
+        found = "SELECT obj_description('table_updates'::regclass)"
+        assert months.database.value(found) == comment
+
+
+def grants(database: Database, name: str) -> list[tuple[Any, ...]]:
+    """The rights on a table or view, on its columns, and its options and owner."""
+    return database.query(
+        "SELECT relacl::text, reloptions, relowner, (SELECT array_agg(attname || attacl::text) "
+        "FROM pg_attribute WHERE attrelid = pg_class.oid AND attacl IS NOT NULL) "
+        "FROM pg_class WHERE relname = %s",
+        name,
+    )
+
+
+@on_one_server
+@pytest.mark.parametrize("is_other", [False, True])
+def test_what_is_made_anew_keeps_owner_options_and_grants(
+    months: Months, settings: Set, role: Callable[[str], str], is_other: bool
+) -> None:
+    MergedTarget("green", JANUARY).touch()
+    url = warehouse.url().replace("%", "%%")
+    name = role("GRANT USAGE, CREATE ON SCHEMA public TO {role}")
+    settings("warehouse", "url", url)
+    for table in ("trips", "green_trips_named", "green_trips"):
+        months.database.query(f"GRANT SELECT ON {table} TO PUBLIC")
+        months.database.query(f"GRANT INSERT ON {table} TO pg_monitor WITH GRANT OPTION")
+        months.database.query(f"GRANT UPDATE (extra) ON {table} TO pg_monitor")
+    months.database.query("ALTER VIEW trips SET (security_invoker = true)")
+    months.database.query(f"ALTER VIEW green_trips_named OWNER TO {name}")
+    expected = [grants(months.database, each) for each in ("trips", "green_trips_named")]
+    of_table = grants(months.database, "green_trips")
+    if is_other:
+        settings("transform", "columns", "extra, fare_amount")
+    for _ in range(2):
+        months.load([])
+        warehouse.reset("green", JANUARY)
+        found = [grants(months.database, each) for each in ("trips", "green_trips_named")]
+        assert found == expected
+        assert grants(months.database, "green_trips") == of_table
+        months.load([], new_columns={"night_fee": "text"})
+        found = [grants(months.database, each) for each in ("trips", "green_trips_named")]
+        assert found == expected
+        months.database.query("UPDATE load_history SET package_version = '0.0.1'")
+    months.database.query(f"REASSIGN OWNED BY {name} TO postgres")
+
+
+# versions
+
+
+def made(database: Database) -> list[Any]:
+    """All that DDL makes: definitions, columns and comments; and the names of codes."""
+    return [
+        database.query(
+            "SELECT relname, attname, format_type(atttypid, atttypmod), attnum, "
+            "col_description(attrelid, attnum), obj_description(pg_class.oid, 'pg_class'), "
+            "CASE WHEN relkind = 'v' THEN pg_get_viewdef(pg_class.oid) END "
+            "FROM pg_class INNER JOIN pg_attribute ON attrelid = pg_class.oid "
+            "WHERE relnamespace = 'public'::regnamespace AND attnum > 0 "
+            "AND relname !~ '_20' ORDER BY 1, 4"
+        ),
+        database.query("SELECT * FROM vendors ORDER BY 1"),
+    ]
+
+
+@on_one_server
+def test_versions_that_take_turns_change_nothing_of_each_other(
+    months: Months, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def take_turn(package_version: str, **facts: Any) -> list[str]:
+        monkeypatch.setattr(warehouse, "version", lambda package: package_version)
+        with counted_statements(monkeypatch) as sent:
+            months.load(trips(2), **facts)
+            months.load(trips(2, "2024-02-10 10:00:00"), FEBRUARY)
+        return [
+            each for each in sent if "COMMENT ON VIEW" in each or 'INSERT INTO "public"."v' in each
+        ]
+
+    months.load(trips(1))
+    assert take_turn("0.9.0")  # an earlier version's are put right
+    months.database.query("ALTER TABLE green_trips ADD COLUMN surprise text")
+    months.database.query("ALTER TABLE load_history ADD COLUMN mood text")
+    months.database.query("UPDATE vendors SET name = 'by a later version'")
+    months.database.query("COMMENT ON COLUMN green_trips.extra IS 'by a later version'")
+    definition = months.database.value("SELECT pg_get_viewdef('green_trips_named'::regclass)")
+    later = definition.replace("\n   FROM", ",\n    'x' AS mood\n   FROM", 1)
+    months.database.query(f"CREATE OR REPLACE VIEW green_trips_named AS {later}")
+    before = made(months.database)
+    for each in ("0.1.0", "0.9.0", "0.9.0rc1", "0.8.10"):
+        assert take_turn(each) == []
+        assert made(months.database) == before
+    # a later version's view stays, whatever an earlier one's files bring
+    take_turn("0.1.0", new_columns={"night_fee": "text"})
+    view = "SELECT attname FROM pg_attribute WHERE attrelid = 'green_trips_named'::regclass"
+    assert ("mood",) in months.database.query(view)
+    # and what is missing is made
+    months.database.query("DROP VIEW trips")
+    take_turn("0.1.0")
+    assert months.database.query("SELECT taxi_type FROM trips LIMIT 1") == [("green",)]
+    assert made(months.database)[1] == before[1]
+
+
+# schemas (the ledger)
+
+
+@on_one_server
+def test_trips_without_their_ledger_are_refused(months: Months, settings: Set) -> None:
+    """As after search_path had led an earlier version to another schema."""
+    months.load([*trips(3), *STRAYS])
+    months.database.query("CREATE SCHEMA taxi")
+    for kind, names in {
+        "TABLE": ["load_history", "table_updates", "taxi_zones", "vendors", "payment_types"],
+        "VIEW": ["trips"],
+    }.items():
+        for name in names:
+            months.database.query(f"ALTER {kind} {name} SET SCHEMA taxi")
+    before = relations(months.database), months.database.trips()
+    for _ in range(2):
+        for act in (
+            lambda: warehouse.merged_months("green", [JANUARY]),
+            lambda: warehouse.merged_editions("green", [JANUARY]),
+            lambda: months.load(trips(3)),
+            lambda: warehouse.reset("green", JANUARY),
+        ):
+            told = refusal(act)
+            assert told.startswith("table public.green_trips was loaded by the ledger in schema ta")
+            assert "set it to taxi" in told
+        assert (relations(months.database), months.database.trips()) == before
+    settings("trips", "table", "public.{{ taxi_type }}_trips")
+    settings("warehouse", "schema", "taxi")
+    assert warehouse.merged_months("green", [JANUARY]) == {JANUARY}
+    months.load(trips(2, "2024-02-10 10:00:00"), FEBRUARY)
+    assert warehouse.merged_months("green", [JANUARY, FEBRUARY]) == {JANUARY, FEBRUARY}
+
+
+@on_one_server
+def test_two_warehouses_in_one_database_do_without_each_other(
+    months: Months, settings: Set
+) -> None:
+    months.load(trips(3))
+    settings("warehouse", "schema", "taxi")
+    for _ in range(2):
+        assert warehouse.merged_months("green", [JANUARY]) == set()
+        months.load(trips(3))
+        assert warehouse.merged_months("green", [JANUARY]) == {JANUARY}
+        months.database.query("DROP TABLE taxi.load_history")
+
+
 def test_a_partitioned_table_without_our_columns_is_refused(months: Months) -> None:
     months.database.query(
         "CREATE TABLE green_trips (pickup_datetime timestamp, fare_amount float) "
@@ -251,6 +487,31 @@ def test_a_staged_month_that_is_gone_is_not_complete(months: Months, damage: str
         months.stage(trips(3))
         months.database.query(damage)
         assert not StagedTarget("green", JANUARY).exists()
+    assert months.load(trips(3)).rows_inserted == 3
+
+
+@on_one_server
+@pytest.mark.parametrize("comment", [None, "mine", "[]", "null", '{"mine": 1}', '"load"'])
+def test_a_table_with_the_name_of_a_staging_table_is_left_alone(
+    months: Months, comment: str | None
+) -> None:
+    name = "green_trips_staging_2024_01"
+    months.load(trips(2, "2024-02-10 10:00:00"), FEBRUARY)
+    months.database.query(f"CREATE TABLE {name} (LIKE green_trips)")
+    months.database.query(f"INSERT INTO {name} SELECT * FROM green_trips")
+    months.database.query(f"COMMENT ON TABLE {name} IS %s", comment)
+    marker = "INSERT INTO table_updates VALUES ('TaxiStageLoad green 2024-01', %s)"
+    months.database.query(marker, f"public.{name}")
+    before = months.database.query(f"SELECT * FROM {name}")
+    for _ in range(2):
+        told = refusal(lambda: months.load(trips(3)))
+        assert told.startswith(f"table public.{name} is there but isn't one of ours; rename it, or")
+        assert "[trips] staging_table" in told
+        warehouse.unstage("green", JANUARY)
+        assert warehouse.reset("green", JANUARY) == 0
+        assert not StagedTarget("green", JANUARY).exists()
+        assert months.database.query(f"SELECT * FROM {name}") == before
+    months.database.query(f"DROP TABLE {name}")
     assert months.load(trips(3)).rows_inserted == 3
 
 

@@ -28,12 +28,12 @@ staging = source = table = ("public", "green_trips_staging_2024_01")
 ledger, marker_table = ("taxi", "load_history"), ("taxi", "table_updates")
 zones_table, trips_view = ("taxi", "taxi_zones"), ("taxi", "trips")
 schema = "taxi"
-wanted = [(table, "p", ["unique_row_id"])]
+wanted = [(table, ["unique_row_id"])]
 key = partition_key = "a_key"
 is_logged = becomes_partition = are_new = True
 description = "text"
 new = ["request_source"]
-comments = {"vendors": "Providers"}
+relation, column = "public.green_trips_named", "vendor_id"
 start, stop, month = "2024-01-01", "2024-02-01", "2024-01-01"
 months = [month]
 taxi_type = "green"

@@ -1,0 +1,11 @@
+-- Luigi's table of markers.
+CREATE TABLE IF NOT EXISTS {{ marker_table | identifier }} (
+    update_id text PRIMARY KEY,
+    target_table text,
+    inserted timestamp DEFAULT now()
+);
+
+COMMENT ON TABLE {{ marker_table | identifier }} IS {{ comment | value }};
+COMMENT ON COLUMN {{ marker_table | identifier }}.update_id IS 'Task, taxi type and month';
+COMMENT ON COLUMN {{ marker_table | identifier }}.target_table IS 'Table that was written';
+COMMENT ON COLUMN {{ marker_table | identifier }}.inserted IS 'When it was committed';
