@@ -7,24 +7,43 @@ included; see there for what each key means. A value that isn't as it must be is
 
 import configparser
 import difflib
+import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import date
 from functools import lru_cache
 from importlib.resources import files
 from typing import Any
+from urllib.parse import urlsplit
 
 import luigi
-from jinja2 import Environment, StrictUndefined, Template, TemplateError, meta
+from jinja2 import StrictUndefined, Template, TemplateError, meta, nodes
+from jinja2.sandbox import ImmutableSandboxedEnvironment
 from luigi.configuration import get_config
-from luigi.parameter import ParameterException
+from luigi.configuration.cfg_parser import EnvironmentInterpolation
+from luigi.parameter import OptionalParameterMixin, ParameterException
 
 from luigi_tasks.catalog import ALWAYS_KEPT, TAXI_TYPES, TaxiType
 from luigi_tasks.errors import TaxiError
-from luigi_tasks.source import check_url
+from luigi_tasks.source import check_url, shown
 
-_TEMPLATES = Environment(undefined=StrictUndefined, autoescape=False)
+_TEMPLATES = ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=False)
+#: How a value of ``luigi.cfg`` names a variable of the environment.
+_VARIABLE = re.compile(r"\$\{([^}]+)\}")
+_LUIGIS = EnvironmentInterpolation()
+#: What a template's expression may raise.
+_TEMPLATE_ERRORS = (
+    TemplateError,
+    TypeError,
+    ValueError,
+    ArithmeticError,
+    LookupError,
+    AttributeError,
+    RecursionError,
+    MemoryError,
+)
 #: PostgreSQL cuts names at so many bytes; a partition's key adds this to its table's name.
 _LONGEST_NAME = 63
 _LONGEST_TABLE_NAME = _LONGEST_NAME - len("_2024_01_pkey")
@@ -37,9 +56,27 @@ class MonthParameter(luigi.MonthParameter):
         try:
             return date.fromisoformat(f"{s}-01")
         except ValueError:
-            raise TaxiError(
-                f"month {s!r}: must be a year and a month between 01 and 12, such as 2024-01"
-            ) from None
+            raise self._refused(s) from None
+
+    def normalize(self, x: Any) -> date:
+        """Take whatever Python may have for a month: any day or moment of it, or its text."""
+        if isinstance(x, str):
+            x = self.parse(x)
+        if not isinstance(x, (date, luigi.date_interval.Month)):
+            raise self._refused(x)
+        return super().normalize(x)  # type: ignore[no-any-return]
+
+    @staticmethod
+    def _refused(got: Any) -> TaxiError:
+        return TaxiError(
+            f"month {got!r}: must be a year and a month between 01 and 12, such as 2024-01"
+        )
+
+
+class OptionalMonthParameter(OptionalParameterMixin[date], MonthParameter):  # type: ignore[misc]
+    """A month, or none."""
+
+    expected_type = date
 
 
 class ParametersParameter(luigi.DictParameter):
@@ -64,9 +101,134 @@ class TaxiTypeParameter(luigi.ChoiceParameter[str]):
         super().__init__(choices=list(TAXI_TYPES), var_type=str, **kwargs)
 
     def normalize(self, x: str) -> str:
-        if x not in TAXI_TYPES:
+        if x not in list(TAXI_TYPES):
             raise TaxiError(f"taxi type {x!r}: must be one of {', '.join(TAXI_TYPES)}")
         return x
+
+
+class FromEnvironment(str):
+    """A text with values of the environment, such as a password, in it.
+
+    Messages never show those: ``written``, which ``repr`` shows, has the variables' names instead.
+    """
+
+    written: str
+
+    def __new__(cls, text: str, written: str = "") -> "FromEnvironment":
+        filled = super().__new__(cls, text)
+        filled.written = written
+        return filled
+
+    def __repr__(self) -> str:
+        return repr(self.written)
+
+
+class _Written(str):
+    """A value of ``luigi.cfg`` as it is written there, with the names of variables in it."""
+
+
+class _Interpolation(configparser.BasicInterpolation):
+    """Luigi's, but for the variables in our sections.
+
+    There a template is rendered, and JSON read, before a variable's value is put in. A value may
+    have any characters, and must be neither run nor read as a part of either.
+    """
+
+    def before_get(self, parser: Any, section: str, option: str, value: str, defaults: Any) -> str:
+        value = super().before_get(parser, section, option, value, defaults)
+        if section not in {each.__name__ for each in _SECTIONS}:
+            return str(_LUIGIS.before_get(parser, section, option, value, defaults))
+        return _Written(value) if _VARIABLE.search(value) else value
+
+
+def _variables(value: Any) -> dict[str, str]:
+    """The variables of the environment that a value of ``luigi.cfg`` names, and their values.
+
+    :raises TaxiError: one isn't set, or isn't text.
+    """
+    found = {}
+    for name in _VARIABLE.findall(value) if isinstance(value, _Written) else []:
+        if name not in os.environ:
+            raise TaxiError(f"the environment has no variable {name}")
+        found[name] = os.environ[name]
+        try:
+            found[name].encode()
+        except UnicodeEncodeError:
+            raise TaxiError(f"the environment's variable {name} isn't UTF-8") from None
+    return found
+
+
+def _fill_in(text: str, variables: Mapping[str, str]) -> str:
+    return _VARIABLE.sub(lambda found: variables.get(found[1], found[0]), text)
+
+
+def _fill_in_texts(value: Any, variables: Mapping[str, str]) -> Any:
+    """The same for whatever text JSON has."""
+    if isinstance(value, Mapping):
+        return {
+            _fill_in_texts(name, variables): _fill_in_texts(each, variables)
+            for name, each in value.items()
+        }
+    if isinstance(value, (list, tuple)):
+        return [_fill_in_texts(each, variables) for each in value]
+    return FromEnvironment(_fill_in(value, variables), value) if isinstance(value, str) else value
+
+
+class _Setting(luigi.Parameter[Any]):
+    """A setting that isn't a template. It is read with the values of variables in it."""
+
+    def parse(self, x: Any) -> Any:
+        variables, read = _variables(x), super().parse
+        if not variables:
+            return read(x)
+        with suppress(ValueError):  # its message has the value
+            return self._read_filled(read, x, variables)
+        read(x)
+        raise ValueError(f"{x!r} can't be read with the variables' values")
+
+    def _read_filled(self, read: Callable[[str], Any], x: str, variables: dict[str, str]) -> Any:
+        return read(FromEnvironment(_fill_in(x, variables), x))
+
+
+class _JsonSetting(_Setting):
+    """One in JSON: a text goes on to its end, whatever a variable's value has in it."""
+
+    def _read_filled(self, read: Callable[[str], Any], x: str, variables: dict[str, str]) -> Any:
+        try:
+            return _fill_in_texts(read(x), variables)
+        except ValueError:  # a variable stands for something other than a text
+            return super()._read_filled(read, x, variables)
+
+
+class _Text(_Setting, luigi.Parameter[str]):
+    """A text."""
+
+
+class _Int(_Setting, luigi.IntParameter):
+    """A whole number."""
+
+
+class _Float(_Setting, luigi.FloatParameter):
+    """A number."""
+
+
+class _Choice(_Setting, luigi.ChoiceParameter[str]):
+    """One of some words."""
+
+
+class _Bool(_Setting, luigi.BoolParameter):
+    """True or false, as the flag says too."""
+
+    def __init__(self, description: str) -> None:
+        super().__init__(parsing=luigi.BoolParameter.EXPLICIT_PARSING, description=description)
+
+
+class _Dict(_JsonSetting, luigi.DictParameter):
+    """Names with values, as JSON."""
+
+
+class _List(_JsonSetting, luigi.ListParameter):
+    """A list, as JSON."""
 
 
 class _Templated:
@@ -76,6 +238,7 @@ class _Templated:
         """Fill in a value.
 
         :param names: ``taxi_type`` and ``month``, as far as they're known; ``month`` is a date.
+        :returns: a :class:`FromEnvironment` if it has values of the environment in it.
         :raises TaxiError: the template is broken, or uses a name that isn't known.
         """
         if "month" in names:
@@ -89,22 +252,44 @@ class _Templated:
             raise TaxiError(f"{where}: is made of itself, by {' -> '.join([*within, key])}")
         settings = {name for name, _ in type(self).get_params()}  # type: ignore[attr-defined]
         siblings = (settings | _keys(section)) - {key}
-        values = dict(names)
         try:
-            text = getattr(self, key) if key in settings else get_config().get(section, key)
-            template, used = _compiled(str(text))
-            for name in sorted(used - values.keys()):
-                if name not in siblings:
-                    known = ", ".join(sorted({*names, *siblings}))
-                    raise TaxiError(f"{where}: {name!r} is not known here; known are {known}")
-                values[name] = self._render(name, names, [*within, key])
-            return template.render(values)
-        except TemplateError as error:
-            raise TaxiError(f"{where}: {error.message}") from None
-        except (TypeError, ValueError, ArithmeticError) as error:  # of an expression in it
-            raise TaxiError(f"{where}: {error}") from None
-        except configparser.Error as error:  # such as a variable of the environment that isn't set
-            raise TaxiError(f"{where}: {' '.join(str(error).split())}") from None
+            value = getattr(self, key) if key in settings else get_config().get(section, key)
+            text, variables = str(value), _variables(value)
+            used = _names_used(text)
+        except (TaxiError, configparser.Error, *_TEMPLATE_ERRORS) as error:
+            raise TaxiError(f"{where}: {_one_line(error)}") from None
+        values = dict(names)
+        for name in sorted(used - values.keys()):
+            if name not in siblings:
+                known = ", ".join(sorted({*names, *siblings}))
+                raise TaxiError(f"{where}: {name!r} is not known here; known are {known}")
+            values[name] = self._render(name, names, [*within, key])
+        try:
+            return _rendered(text, variables, values)
+        except _TEMPLATE_ERRORS as error:
+            raise TaxiError(f"{where}: {_one_line(error)}") from None
+
+
+def _rendered(text: str, variables: Mapping[str, str], values: Mapping[str, Any]) -> str:
+    """Render a template, whose text and values may have something of the environment in them.
+
+    An error shows the variables' names: it's that of the template rendered with these.
+    """
+    in_names = {name: getattr(value, "written", value) for name, value in values.items()}
+    failed: Exception | None = None
+    try:
+        written = _compiled(text).render(in_names)
+    except _TEMPLATE_ERRORS as error:
+        written, failed = text, error
+    if variables or any(isinstance(value, FromEnvironment) for value in values.values()):
+        try:
+            filled = _compiled(text, tuple(variables.items())).render(values)
+            return FromEnvironment(filled, written)
+        except _TEMPLATE_ERRORS:
+            failed = failed or ValueError(f"{text!r} can't be rendered with the variables' values")
+    if failed:
+        raise failed
+    return written
 
 
 def _keys(section: str) -> set[str]:
@@ -115,10 +300,27 @@ def _keys(section: str) -> set[str]:
 
 
 @lru_cache
-def _compiled(text: str) -> tuple[Template, frozenset[str]]:
-    """A template, and the names that it uses."""
-    names = meta.find_undeclared_variables(_TEMPLATES.parse(text))
-    return _TEMPLATES.from_string(text), frozenset(names)
+def _names_used(text: str) -> frozenset[str]:
+    """The names that a template uses."""
+    return frozenset(meta.find_undeclared_variables(_TEMPLATES.parse(text)))
+
+
+@lru_cache
+def _compiled(text: str, variables: tuple[tuple[str, str], ...] = ()) -> Template:
+    """A template, the values of variables being put in when it is parsed: they are never run."""
+    tree = _TEMPLATES.parse(text)
+    for data in tree.find_all(nodes.TemplateData):
+        data.data = _fill_in(data.data, dict(variables))
+    for constant in tree.find_all(nodes.Const):
+        if isinstance(constant.value, str):
+            constant.value = _fill_in(constant.value, dict(variables))
+    code = _TEMPLATES.compile(tree)
+    return Template.from_code(_TEMPLATES, code, _TEMPLATES.make_globals(None))
+
+
+def _one_line(error: Exception) -> str:
+    text = (error.message if isinstance(error, TemplateError) else None) or str(error)
+    return " ".join(text.split()) or type(error).__name__
 
 
 class _PrintedMonth(date):
@@ -126,18 +328,12 @@ class _PrintedMonth(date):
         return f"{self:%Y-%m}"
 
 
-def _boolean(description: str) -> luigi.BoolParameter:
-    """A parameter whose flag takes true or false."""
-    return luigi.BoolParameter(
-        parsing=luigi.BoolParameter.EXPLICIT_PARSING, description=description
-    )
-
-
 class _NamedSources:
     """The keys of ``[source]`` that name a source; Luigi would warn of them."""
 
     def __contains__(self, key: str) -> bool:
-        return "://" in get_config().get("source", key, "", raw=True)
+        value = get_config().get("source", key, "", raw=True)
+        return "://" in _fill_in(value, os.environ)
 
 
 class source(_Templated, luigi.Config):
@@ -147,15 +343,23 @@ class source(_Templated, luigi.Config):
         description="where a month's file is published; http, https or file; several, a line each"
     )
     zones_url = luigi.Parameter(description="where the taxi zones' names are published")
-    timeout = luigi.FloatParameter(
-        description="seconds without a byte until a connection is broken"
-    )
-    retries = luigi.IntParameter(description="how often a passing failure is tried again")
+    timeout = _Float(description="seconds without a byte until a connection is broken")
+    retries = _Int(description="how often a passing failure is tried again")
 
     def urls(self, taxi_type: str, month: date) -> list[str]:
         """Where a month's file may be, the first choice first."""
-        lines = self.render("url", taxi_type=taxi_type, month=month).splitlines()
-        return [line.strip() for line in lines if line.strip()] or [""]
+        rendered = self.render("url", taxi_type=taxi_type, month=month)
+        urls = _lines(rendered)
+        if not isinstance(rendered, FromEnvironment):
+            return urls
+        written = _lines(rendered.written)
+        if len(written) != len(urls):  # a variable has several
+            written = [rendered.written] * len(urls)
+        return [FromEnvironment(*pair) for pair in zip(urls, written, strict=True)]
+
+
+def _lines(text: str) -> list[str]:
+    return [line.strip() for line in text.splitlines() if line.strip()] or [""]
 
 
 class storage(_Templated, luigi.Config):
@@ -173,60 +377,57 @@ class trips(_Templated, luigi.Config):
 
 
 class transform(luigi.Config):
-    columns = luigi.Parameter(description="the columns to keep, separated by commas; empty: all")
-    max_reject_ratio = luigi.FloatParameter(description="share of unreadable rows that may pass")
-    schema_contract = luigi.ChoiceParameter(
+    columns = _Text(description="the columns to keep, separated by commas; empty: all")
+    max_reject_ratio = _Float(description="share of unreadable rows that may pass")
+    schema_contract = _Choice(
         choices=["evolve", "discard", "freeze"],
         description="what is done with columns that the catalog doesn't know",
     )
-    script = luigi.Parameter(description="a Python file or command that transforms a month's file")
-    script_runs = luigi.ChoiceParameter(
-        choices=["instead", "after"], description="of the built-in transform"
-    )
+    script = _Text(description="a Python file or command that transforms a month's file")
+    script_runs = _Choice(choices=["instead", "after"], description="of the built-in transform")
 
 
 class quality(luigi.Config):
-    when_exceeded = luigi.ChoiceParameter(
+    when_exceeded = _Choice(
         choices=["warn", "fail"], description="what a month beyond the limits means"
     )
-    least_rows = luigi.FloatParameter(
-        description="fewest rows, as a share of the month before; 0: no limit"
-    )
-    most = luigi.DictParameter(description="most rows of a kind, as shares of all, as JSON")
+    least_rows = _Float(description="fewest rows, as a share of the month before; 0: no limit")
+    most = _Dict(description="most rows of a kind, as shares of all, as JSON")
 
 
 class runner(luigi.Config):
-    kind = luigi.ChoiceParameter(
-        choices=["process", "docker"], description="where the transform runs"
-    )
-    environment = luigi.DictParameter(description="more environment variables, as JSON")
-    time_limit = luigi.FloatParameter(description="seconds until it is stopped; 0: no limit")
-    stop_grace = luigi.FloatParameter(description="seconds between stopping and killing it")
-    image = luigi.Parameter(description="image; empty: the transform's own")
-    build = luigi.Parameter(description="Dockerfile of the image, to build it when it's missing")
-    base_image = luigi.Parameter(description="what an image is built on")
-    pull = luigi.ChoiceParameter(
+    kind = _Choice(choices=["process", "docker"], description="where the transform runs")
+    environment = _Dict(description="more environment variables, as JSON")
+    time_limit = _Float(description="seconds until it is stopped; 0: no limit")
+    stop_grace = _Float(description="seconds between stopping and killing it")
+    image = _Text(description="image; empty: the transform's own")
+    build = _Text(description="Dockerfile of the image, to build it when it's missing")
+    base_image = _Text(description="what an image is built on")
+    pull = _Choice(
         choices=["if_not_present", "always", "never"], description="when to pull or build it"
     )
-    engine = luigi.Parameter(description="the engine's URL; empty: DOCKER_HOST, or this machine's")
-    files = luigi.ChoiceParameter(
+    engine = _Text(description="the engine's URL; empty: DOCKER_HOST, or this machine's")
+    files = _Choice(
         choices=["mount", "copy"], description="how files get into a container and out of it"
     )
-    memory = luigi.Parameter(description="limit, such as 512m or 2g; empty: none")
-    cpus = luigi.FloatParameter(description="limit of processors; 0: none")
-    pids = luigi.IntParameter(description="limit of processes and threads; 0: none")
-    network = luigi.Parameter(description="network of a container")
-    user = luigi.Parameter(description="user in a container; empty: yours, or nobody for root")
-    read_only = _boolean("whether a container can write only in its working folder and /tmp")
-    tmpfs = luigi.Parameter(description="size of a container's /tmp")
-    cap_drop = luigi.ListParameter(description="capabilities to drop, as JSON")
-    no_new_privileges = _boolean("whether setuid programs give no rights")
-    volumes = luigi.ListParameter(description="more volumes, as JSON")
-    keep_failed = _boolean("whether a container that failed stays")
+    memory = _Text(description="limit, such as 512m or 2g; empty: none")
+    cpus = _Float(description="limit of processors; 0: none")
+    pids = _Int(description="limit of processes and threads; 0: none")
+    network = _Text(description="network of a container")
+    user = _Text(description="user in a container; empty: yours, or nobody for root")
+    read_only = _Bool("whether a container can write only in its working folder and /tmp")
+    tmpfs = _Text(description="size of a container's /tmp")
+    cap_drop = _List(description="capabilities to drop, as JSON")
+    no_new_privileges = _Bool("whether setuid programs give no rights")
+    volumes = _List(description="more volumes, as JSON")
+    keep_failed = _Bool("whether a container that failed stays")
 
 
 class cleanup(luigi.Config):
-    enabled = _boolean("whether a month's files are removed once it is merged")
+    enabled = _Bool("whether a month's files are removed once it is merged")
+
+
+_SECTIONS = (source, storage, warehouse, trips, transform, quality, runner, cleanup)
 
 
 def schema() -> str:
@@ -263,7 +464,7 @@ def schema_contract() -> str:
 
 
 def _named_columns() -> list[str]:
-    return transform().columns.replace(",", " ").split()
+    return str(transform().columns).replace(",", " ").split()
 
 
 def staging_table(taxi_type: str, month: date) -> tuple[str, str]:
@@ -280,7 +481,8 @@ def _table_name(key: str, rendered: str) -> tuple[str, str]:
     if len(parts) != 2 or not all(parts):
         raise TaxiError(f"{key}: {rendered!r} must be a table's name, or schema.name")
     if len(parts[1]) > _LONGEST_TABLE_NAME:
-        raise TaxiError(f"{key}: {parts[1]!r} is longer than {_LONGEST_TABLE_NAME} characters")
+        name = rendered if isinstance(rendered, FromEnvironment) else parts[1]
+        raise TaxiError(f"{key}: {name!r} is longer than {_LONGEST_TABLE_NAME} characters")
     return parts[0], parts[1]
 
 
@@ -289,9 +491,8 @@ def check(taxi_type: str = "yellow", month: date = date(2024, 1, 1)) -> None:
 
     :raises TaxiError: names the section, the key, what it got and what is allowed.
     """
-    sections = (source, storage, warehouse, trips, transform, quality, runner, cleanup)
-    _check_sections([section.__name__ for section in sections])
-    for section in sections:
+    _check_sections([section.__name__ for section in _SECTIONS])
+    for section in _SECTIONS:
         try:
             _check_keys(section)
             section()
@@ -302,7 +503,7 @@ def check(taxi_type: str = "yellow", month: date = date(2024, 1, 1)) -> None:
     urls = [("url", url) for url in source().urls(taxi_type, month)]
     for name, url in [*urls, ("zones_url", source().render("zones_url"))]:
         try:
-            check_url(url)
+            _check_url(url)
         except TaxiError as error:
             raise TaxiError(f"[source] {name}: {error}") from None
     if not source().timeout > 0 or source().retries < 0:
@@ -312,16 +513,33 @@ def check(taxi_type: str = "yellow", month: date = date(2024, 1, 1)) -> None:
     if url != "embedded" and not url.startswith(("postgresql://", "postgres://")):
         raise TaxiError("[warehouse] url: must be 'embedded' or begin with postgresql://")
     known = dict.fromkeys(c.name for kind in TAXI_TYPES.values() for c in kind.columns)
-    for name in _named_columns():
-        if name not in known:
-            raise TaxiError(f"[transform] columns: {name!r} must be one of {', '.join(known)}")
+    if unknown := [name for name in _named_columns() if name not in known]:
+        columns = transform().columns
+        got = columns if isinstance(columns, FromEnvironment) else unknown[0]
+        raise TaxiError(f"[transform] columns: {got!r} must be one of {', '.join(known)}")
     if not 0 <= transform().max_reject_ratio <= 1:
         raise TaxiError(
-            f"[transform] max_reject_ratio: {transform().max_reject_ratio} must be from 0 to 1"
+            f"[transform] max_reject_ratio: {_got(transform(), 'max_reject_ratio')} must be from "
+            "0 to 1"
         )
     _check_quality(quality())
     _check_runner(runner())
     _check_tables(taxi_type, month)
+
+
+def _check_url(url: str) -> None:
+    """Refuse a URL as ``check_url`` does, and one that a variable's value takes apart."""
+    if not isinstance(url, FromEnvironment):
+        check_url(url)
+        return
+    with suppress(TaxiError, ValueError):  # its message has a part of the value, perhaps
+        check_url(url)
+        if "@" in urlsplit(url).netloc or "@" not in urlsplit(url.written).netloc:
+            return
+    raise TaxiError(
+        f"{shown(url)}: with the variables' values it isn't a URL of http, https, file or a store; "
+        "write special characters in them as %XX"
+    )
 
 
 def _check_sections(ours: list[str]) -> None:
@@ -342,17 +560,28 @@ def _check_keys(section: type[luigi.Config]) -> None:
             raise TaxiError(f"[{section.__name__}] {key}: is no setting; {meant}")
 
 
+def _got(settings: luigi.Config, key: str) -> str:
+    """A value for a message: as it's written in ``luigi.cfg``, if that names a variable."""
+    value, section = getattr(settings, key), type(settings)
+    written = get_config().get(section.__name__, key, "")
+    parameter = dict(section.get_params())[key]
+    is_written = isinstance(written, _Written) and (
+        parameter.normalize(parameter.parse(written)) == value  # or a flag says something else
+    )
+    return str(written) if is_written else repr(value)
+
+
 def _check_quality(settings: quality) -> None:
     from luigi_tasks.quality import KINDS
 
     if not settings.least_rows >= 0:
-        raise TaxiError(f"[quality] least_rows: {settings.least_rows} must be 0 or more")
+        raise TaxiError(f"[quality] least_rows: {_got(settings, 'least_rows')} must be 0 or more")
     most = settings.most
     shares = most.values() if isinstance(most, Mapping) else [None]
     if not all(isinstance(share, (int, float)) and 0 <= share <= 1 for share in shares):
         raise TaxiError(
-            f'[quality] most: {most!r} must be like {{"negative_total": 0.05}}, with shares from '
-            "0 to 1"
+            f"[quality] most: {_got(settings, 'most')} must be like "
+            '{"negative_total": 0.05}, with shares from 0 to 1'
         )
     for kind in most.keys() - KINDS.keys():
         raise TaxiError(f"[quality] most: {kind!r} must be one of {', '.join(KINDS)}")
@@ -361,7 +590,7 @@ def _check_quality(settings: quality) -> None:
 def _check_runner(settings: runner) -> None:
     def require(holds: Any, key: str, wanted: str) -> None:
         if not holds:
-            raise TaxiError(f"[runner] {key}: {getattr(settings, key)!r} must be {wanted}")
+            raise TaxiError(f"[runner] {key}: {_got(settings, key)} must be {wanted}")
 
     for key in ("time_limit", "stop_grace", "cpus", "pids"):
         require(getattr(settings, key) >= 0, key, "0 or more")
@@ -421,4 +650,11 @@ def _use_packaged_defaults() -> None:
                 settings.set(section, key, value)
 
 
+def _leave_ours_as_written() -> None:
+    """Have the variables in our sections left to the classes above."""
+    settings: Any = get_config()
+    settings._interpolation = _Interpolation()
+
+
 _use_packaged_defaults()
+_leave_ours_as_written()

@@ -34,7 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
         if value:
             get_config().set(section, key, value.replace("%", "%%"))
     root = Path(config.storage().render("root"))
-    if config.warehouse().url == "embedded" and not (root / "warehouse").is_dir():
+    if config.warehouse().render("url") == "embedded" and not (root / "warehouse").is_dir():
         print(f"no warehouse is in {root} yet: load a month first", file=sys.stderr)
         return 1
     try:

@@ -9,7 +9,7 @@ import luigi.tools.range
 from luigi.parameter import ParameterException
 
 from luigi_tasks import config, storage, warehouse
-from luigi_tasks.config import MonthParameter, ParametersParameter
+from luigi_tasks.config import MonthParameter, OptionalMonthParameter, ParametersParameter
 from luigi_tasks.errors import TaxiError
 from luigi_tasks.tasks import TaxiMerge, TaxiRefresh
 
@@ -23,9 +23,8 @@ class RangeMonthly(luigi.tools.range.RangeMonthly):
 
     of_params = ParametersParameter(default={}, description="the task's other parameters, as JSON")
     start = MonthParameter(description="first month")
-    stop: Any = MonthParameter(
-        default=None,  # type: ignore[arg-type]
-        description="first month that isn't included; without it, months-forward tells",
+    stop: Any = OptionalMonthParameter(
+        description="first month that isn't included; without it, months-forward tells"
     )
     months_forward = luigi.IntParameter(
         description="where to end without stop, in months from the present one"

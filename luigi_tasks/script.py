@@ -36,12 +36,13 @@ def configured() -> Script | None:
     try:
         words = [text] if _is_file(text) else shlex.split(text)
     except ValueError as error:
-        raise TaxiError(f"[transform] script: {text!r}: {error}") from None
+        raise TaxiError(f"[transform] script: {settings.script!r}: {error}") from None
     program = Path(words[0])
     is_python = program.suffix == ".py"
     is_ours = is_python or ("/" in words[0] and not program.is_absolute())
     if is_ours and not _is_file(words[0]):
-        raise TaxiError(f"[transform] script: there is no file {words[0]}")
+        name = getattr(settings.script, "written", words[0])
+        raise TaxiError(f"[transform] script: there is no file {name}")
     command, files, digest = [], {}, hashlib.sha256()
     for word in words:
         path = Path(word)

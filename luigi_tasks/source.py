@@ -258,8 +258,10 @@ def check_url(url: str) -> None:
 
 def shown(url: str) -> str:
     """Leave out user and password, and what a query says, which may be a signature: this is the URL
-    that messages and records show."""
-    return re.sub(r"(?<=[?&])([^=&#\s]+=)[^&#\s]+", r"\1...", _without_user(url))
+    that messages and records show. What came from the environment is shown by its variable's name.
+    """
+    written = _without_user(getattr(url, "written", url))
+    return re.sub(r"(?<=[?&])([^=&#\s]+=)[^&#\s]+", r"\1...", written)
 
 
 def _without_user(url: str) -> str:
@@ -298,7 +300,7 @@ def _split(url: str) -> SplitResult:
 
 
 def _host(url: str) -> str:
-    parts = urlsplit(shown(url))
+    parts = urlsplit(_without_user(url))
     return f"{parts.scheme}://{parts.netloc}"
 
 

@@ -1277,9 +1277,9 @@ def _without_password(address: str) -> str:
     except psycopg2.ProgrammingError:
         # libpq's own message quotes from the URL, the password perhaps
         raise TaxiError(_UNREADABLE_URL) from None
-    authority, _, path = address.partition("://")[2].partition("/")
+    authority, _, path = re.sub(r"[/?]", "/", address.partition("://")[2], count=1).partition("/")
     port = str(parts.get("port", 5432))
-    if authority.count("@") > 1 or "@" in path.partition("?")[0] or not re.match(r"[\d,]+$", port):
+    if authority.count("@") > 1 or "@" in path or not re.match(r"[\d,]+$", port):
         # an unescaped character of the password has moved part of it elsewhere
         raise TaxiError(_UNREADABLE_URL)
     user, host = parts.get("user", ""), parts.get("host", "localhost")

@@ -3,11 +3,12 @@
 import inspect
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
 from configparser import RawConfigParser
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,9 @@ from luigi.cmdline_parser import CmdlineParser
 
 from luigi_tasks import config, storage
 from luigi_tasks.errors import TaxiError
+from luigi_tasks.script import configured
+from luigi_tasks.source import shown
+from luigi_tasks.tasks import TaxiMerge
 
 JANUARY = date(2024, 1, 1)
 
@@ -159,6 +163,199 @@ def test_a_variable_that_is_not_set_is_named_in_one_line(settings: Set) -> None:
     assert "warehouse" in refusal()
 
 
+#: Passwords that were run as templates, broke JSON, or took a URL apart.
+HOSTILE = [
+    "se{{cret",
+    "se{%cret",
+    "{#secret#}",
+    "{{ 6 * 7 }}secret",
+    "{{ ''.__class__.__mro__[1].__subclasses__() }}secret",
+    "{{ taxi_type }}secret",
+    "zones_url secret",
+    "${TAXI_OTHER}secret",
+    "%(root)s%%secret",
+    'se"cret\\',
+    'secret", "LD_PRELOAD": "x',
+    "secret ",
+    "",
+]
+
+
+@pytest.mark.parametrize("password", HOSTILE)
+def test_a_value_of_the_environment_is_never_run(
+    settings: Set, monkeypatch: pytest.MonkeyPatch, password: str
+) -> None:
+    monkeypatch.setenv("TAXI_PASSWORD", password)
+    monkeypatch.setenv("TAXI_OTHER", "other")
+    settings("warehouse", "url", "postgresql://{{ 'taxi' }}:${TAXI_PASSWORD}@db/taxi")
+    settings("source", "archive", "https://mirror/${TAXI_PASSWORD}/{{ month }}")
+    settings("source", "url", "{{ archive }}?key=${TAXI_PASSWORD}&of={{ taxi_type }}")
+    settings("runner", "environment", '{"TOKEN": "a ${TAXI_PASSWORD}", "B": "b"}')
+    settings("runner", "volumes", '["/${TAXI_PASSWORD}:/b"]')
+    settings("transform", "script", "mine ${TAXI_PASSWORD}")
+    for _ in range(2):
+        assert config.warehouse().render("url") == f"postgresql://taxi:{password}@db/taxi"
+        [url] = config.source().urls("green", JANUARY)
+        assert url == f"https://mirror/{password}/2024-01?key={password}&of=green"
+        assert config.runner().environment == {"TOKEN": f"a {password}", "B": "b"}
+        assert config.runner().volumes == (f"/{password}:/b",)
+        assert config.transform().script == f"mine {password}"
+
+
+@pytest.mark.parametrize(
+    "template", ["{{ '${TAXI_STAGE}' | upper }}", '{{ "${TAXI_STAGE}".upper() }}']
+)
+def test_an_expression_has_the_value_of_a_variable(
+    settings: Set, monkeypatch: pytest.MonkeyPatch, template: str
+) -> None:
+    """And not its name; and the present one."""
+    settings("storage", "root", template)
+    for stage in ("test", "{{prod}}"):
+        monkeypatch.setenv("TAXI_STAGE", stage)
+        assert config.storage().render("root") == stage.upper()
+    settings("storage", "root", "{%% if '${TAXI_STAGE}' == 'test' %%}a{%% else %%}b{%% endif %%}")
+    assert config.storage().render("root") == "b"
+
+
+def test_a_variable_fits_every_key(settings: Set, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"N": "7", "NO": "false", "KIND": "docker", "MOST": '{"stray": 1}'}.items():
+        monkeypatch.setenv(f"TAXI_{name}", value)
+    settings("source", "timeout", "${TAXI_N}.5")
+    settings("source", "retries", "${TAXI_N}")
+    settings("cleanup", "enabled", "${TAXI_NO}")
+    settings("runner", "kind", "${TAXI_KIND}")
+    settings("quality", "most", "${TAXI_MOST}")
+    settings("core", "lock_size", "${TAXI_N}")
+    config.check("green", JANUARY)
+    assert (config.source().timeout, config.source().retries) == (7.5, 7)
+    assert (config.cleanup().enabled, config.runner().kind) == (False, "docker")
+    assert config.quality().most == {"stray": 1}
+    assert luigi.configuration.get_config().getint("core", "lock_size") == 7
+
+
+def test_a_flag_is_taken_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The shell has put its variables in; what is left is a script's own."""
+    monkeypatch.setenv("TAXI_FILE", "x")
+    with CmdlineParser.global_instance(["TaxiMerge", "--transform-script", "sh -c '${TAXI_FILE}'"]):
+        assert config.transform().script == "sh -c '${TAXI_FILE}'"
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "told"),
+    [
+        ("source url", "file:///${TPW}/{{ month.x${TPW} }}", "[source] url: "),
+        ("source url", "file:///{{ {}['${TPW}'] }}", "no attribute '${TPW}'"),
+        ("source url", "file:///{{ '${TPW}' | int('a') + 1 }}", "[source] url: "),
+        (
+            "source url",
+            "file:///{{ 1 if '${TPW}' == '$' + '{TPW}' else 1 // 0 }}",
+            "the variables'",
+        ),
+        ("source url", "${TPW}://host/x", "[source] url: ${TPW}://host/x: with the variables'"),
+        ("source url", "https://u:${TPW}/@host/x", "[source] url: "),
+        ("source url", "https://${TPW}:x/", "${TPW}:x/: with the variables'"),
+        ("source zones_url", "${TPW}", "[source] zones_url: ${TPW}: with the variables'"),
+        (
+            "source timeout",
+            "${TPW}",
+            "[source] timeout: could not convert string to float: '${TPW}'",
+        ),
+        ("source retries", "-${TPWN}", "retries 0 or more"),
+        ("source retries", "${TPW}", "'${TPW}'"),
+        ("warehouse url", "${TPW}", "must be 'embedded' or begin with postgresql://"),
+        ("trips table", "a.${TPW}.${TPW}", "[trips] table: 'a.${TPW}.${TPW}' must be a table's"),
+        ("trips table", "${TPW}" * 9, "longer than 50 characters"),
+        ("transform columns", "fare_amount, ${TPW}", "'fare_amount, ${TPW}' must be one of"),
+        ("transform max_reject_ratio", "${TPWN}", "max_reject_ratio: ${TPWN} must be from 0"),
+        ("transform script_runs", "${TPW}", "${TPW} is not a valid choice"),
+        ("quality least_rows", "-${TPWN}", "least_rows: -${TPWN} must be 0 or more"),
+        ("quality most", '{"stray": ${TPWN}}', 'most: {"stray": ${TPWN}} must be like'),
+        ("quality most", '{"${TPW}": 0.5}', "'${TPW}' must be one of"),
+        ("runner environment", '{"A": ["${TPW}"]}', '{"A": ["${TPW}"]} must be like'),
+        ("runner environment", '{"A": "${TPW}"', "[runner] environment: "),
+        ("runner memory", "${TPW}", "memory: ${TPW} must be a size such as 512m"),
+        ("runner volumes", '["${TPW}"]', 'volumes: ["${TPW}"] must be source:/target'),
+        ("runner pids", "-${TPWN}", "pids: -${TPWN} must be 0 or more"),
+        ("cleanup enabled", "${TPW}", "cannot interpret '${TPW}' as boolean"),
+    ],
+)
+def test_a_message_has_no_value_of_the_environment(
+    settings: Set, monkeypatch: pytest.MonkeyPatch, setting: str, value: str, told: str
+) -> None:
+    monkeypatch.setenv("TPW", "open-sesame")
+    monkeypatch.setenv("TPWN", "81726354")
+    settings(*setting.split(), value)
+    for _ in range(2):
+        refused = refusal()
+        assert told in refused
+        assert "sesame" not in refused
+        assert "81726354" not in refused
+
+
+def test_a_script_that_is_not_there_is_named_without_values(
+    settings: Set, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TPW", "open-sesame")
+    for script in ("${TPW}/mine.py", "mine.py ${TPW}", "sh -c '${TPW}"):
+        settings("transform", "script", script)
+        with pytest.raises(TaxiError, match=re.escape(script)) as refused:
+            configured()
+        assert "sesame" not in str(refused.value)
+
+
+def test_messages_and_records_name_a_source_by_its_variables(
+    settings: Set, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TAXI_TOKEN", "open-sesame")
+    settings("source", "url", "https://u:${TAXI_TOKEN}@host/${TAXI_TOKEN}/{{ month }}?a=1")
+    [url] = config.source().urls("green", JANUARY)
+    assert url == "https://u:open-sesame@host/open-sesame/2024-01?a=1"
+    assert shown(url) == "https://host/${TAXI_TOKEN}/2024-01?a=..."
+    monkeypatch.setenv("TAXI_MIRRORS", "https://a/sesame\nhttps://b/sesame")
+    settings("source", "url", "${TAXI_MIRRORS}")
+    urls = config.source().urls("green", JANUARY)
+    assert urls == ["https://a/sesame", "https://b/sesame"]
+    assert set(map(shown, urls)) == {"${TAXI_MIRRORS}"}
+
+
+def test_a_source_named_in_the_environment_may_have_a_name(
+    settings: Set, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TAXI_MIRROR", "https://mirror")
+    settings("source", "archive", "${TAXI_MIRROR}/{{ month }}")
+    settings("source", "url", "{{ archive }}")
+    config.check("green", JANUARY)
+
+
+def test_a_variable_that_is_no_text_is_named(
+    settings: Set, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TAXI_PASSWORD", "\udcff")
+    settings("warehouse", "url", "postgresql://taxi:${TAXI_PASSWORD}@db/taxi")
+    assert refusal() == "[warehouse] url: the environment's variable TAXI_PASSWORD isn't UTF-8"
+
+
+@pytest.mark.parametrize("password", [HOSTILE[4], "1?host=secret&user=2", "se@cret"])
+def test_no_output_has_a_password(tmp_path: Path, password: str) -> None:
+    (tmp_path / "luigi.cfg").write_text(
+        "[warehouse]\nurl = postgresql://taxi:${TPW}@127.0.0.1:1/taxi\n"
+        '[runner]\nenvironment = {"TOKEN": "${TPW}"}\n'
+    )
+    command = [Path(sys.executable).with_name("luigi"), "--module", "luigi_tasks", "TaxiMerge"]
+    run = subprocess.run(
+        [*command, "--month=2024-01", "--log-level=DEBUG"],
+        cwd=tmp_path,
+        env={**os.environ, "TPW": password},
+        capture_output=True,
+        text=True,
+    )
+    output = run.stdout + run.stderr
+    assert run.returncode == 35, output
+    assert "can't be reached" in output or "[warehouse] url can't be read" in output
+    assert "secret" not in output
+    assert "cret@" not in output
+
+
 def test_a_bare_percent_sign_is_refused_in_one_line(settings: Set) -> None:
     luigi.configuration.get_config().read_string("[source]\nurl = file:///{% x %}")
     assert "%" in refusal()
@@ -244,6 +441,27 @@ def test_a_mistake_in_a_template_is_named(
 ) -> None:
     settings(section, key, template)
     assert refusal().startswith(told)
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{{ ''.__class__.__mro__ }}",
+        "{{ month.__init__.__globals__ }}",
+        "{{ month.strftime.__self__.__class__ }}",
+        "{{ taxi_type | attr('__class__') }}",
+        "{{ '{0.__class__}'.format(taxi_type) }}",
+        "{{ [].append(1) }}",
+        "{%% for i in range(1000000000) %%}x{%% endfor %%}",
+        "{%% include 'luigi.cfg' %%}",
+        "{{ " + "(" * 5000,
+        "{{ 'a'.encode('nothing') }}",
+        "{{ lipsum() }}",
+    ],
+)
+def test_a_template_reaches_nothing_but_its_names(settings: Set, template: str) -> None:
+    settings("source", "url", f"file:///{template}")
+    assert refusal().startswith("[source] url: ")
 
 
 def test_an_unknown_name_comes_with_the_known_ones(settings: Set) -> None:
@@ -431,6 +649,33 @@ def test_a_root_that_passes_serves_every_task(settings: Set, root: str) -> None:
     except TaxiError:
         return
     storage.left_over()
+
+
+@pytest.mark.parametrize(
+    "month",
+    [
+        "2023-04",
+        date(2023, 4, 1),
+        date(2023, 4, 30),
+        datetime(2023, 4, 15, 12, 30),
+        luigi.date_interval.Month(2023, 4),
+    ],
+)
+def test_python_may_give_a_month_as_it_has_it(month: Any) -> None:
+    assert config.MonthParameter().normalize(month) == date(2023, 4, 1)
+    assert TaxiMerge(month=month) is TaxiMerge(date(2023, 4, 1), "yellow")
+
+
+@pytest.mark.parametrize("month", [None, "", "2023-04-01", "April", 202304, 4.5, [2023, 4]])
+def test_what_is_no_month_is_refused_from_python_too(month: Any) -> None:
+    with pytest.raises(TaxiError, match=r"^month .*: must be a year and a month .*, such as 2024"):
+        TaxiMerge(month=month)
+
+
+@pytest.mark.parametrize("taxi_type", [None, "", "blue", 1, ["green"]])
+def test_what_is_no_taxi_type_is_refused_from_python_too(taxi_type: Any) -> None:
+    with pytest.raises(TaxiError, match=r"^taxi type .*: must be one of yellow, green, fhv, fhvhv"):
+        TaxiMerge(month="2023-04", taxi_type=taxi_type)
 
 
 @pytest.mark.parametrize("text", ["2024-13", "2024", "Jan 2024", ""])
