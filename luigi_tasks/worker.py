@@ -22,6 +22,8 @@ class Worker(luigi.worker.Worker):
 
     def run(self) -> bool:
         succeeded = bool(super().run())
+        for response in self._get_work_response_history[:-1]:
+            response["running_tasks"] = []  # what others had in hand then, and may have done since
         try:
             self._note_what_others_did()
         except Exception as error:  # noqa: BLE001 - the run is over; this only adds to it
@@ -45,11 +47,12 @@ class Worker(luigi.worker.Worker):
         """
         root = self._scheduled_tasks.get(self._first_task)
         noted = [(task, status) for task, status, _ in self._add_task_history]
-        ended = any((root, status) in noted for status in (DONE, FAILED, UNKNOWN))
-        if root is None or ended or self._stop_requesting_work:
+        if root is None or self._stop_requesting_work:
+            return
+        if (root, FAILED) in noted or (root, UNKNOWN) in noted:
             return
         done = {task.task_id for task, status in noted if status == DONE}
-        if self._is_done(root, done):
+        if self._scheduled_tasks.keys() - done and self._is_done(root, done):
             self._note(root, done)
 
     def _is_done(self, task: luigi.Task, done: set[str]) -> bool:
@@ -64,10 +67,11 @@ class Worker(luigi.worker.Worker):
 
     def _note(self, task: luigi.Task, done: set[str]) -> None:
         """Note a task as done, and with it all that was scheduled for it."""
-        if task.task_id in done or task.task_id not in self._scheduled_tasks:
+        if task.task_id not in self._scheduled_tasks:
             return
-        done.add(task.task_id)
-        self._add_task_history.append((task, DONE, False))
+        if task.task_id not in done:
+            done.add(task.task_id)
+            self._add_task_history.append((task, DONE, False))
         for needed in task.deps():
             self._note(needed, done)
 

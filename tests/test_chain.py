@@ -654,3 +654,68 @@ def test_the_central_scheduler_shows_how_far_a_download_is(
     merge = next(task for name, task in done.items() if name.startswith("TaxiMerge"))
     assert merge["status_message"].startswith("inserted 8000 rows")
     assert database.value("SELECT count(*) FROM green_trips") == 8_000
+
+
+@on_one_server
+def test_of_two_workers_of_one_scheduler_each_tells_that_all_is_merged(
+    command: Luigi, database: Database, undisturbed: Undisturbed, scheduler: str
+) -> None:
+    (command.folder / "luigi.cfg").write_text(
+        f"[core]\nlocal_scheduler = false\nscheduler_url = {scheduler}\n"
+    )
+    flags = command.range_flags("green", *MONTHS)
+    started = [command.start("RangeMonthly", *flags, f"--workers={n}") for n in (1, 2)]
+    for run in at_once(*started):
+        succeeded(run)
+        assert "This progress looks :)" in run.output
+    assert database.contents() == undisturbed.contents
+    assert files_in_work(command.folder / "data") == []
+
+
+@on_one_server
+def test_a_worker_whose_tasks_others_failed_does_not_say_that_all_is_merged(
+    command: Luigi, database: Database, scheduler: str
+) -> None:
+    (command.folder / "luigi.cfg").write_text(
+        f"[core]\nlocal_scheduler = false\nscheduler_url = {scheduler}\n"
+    )
+    (command.folder / "mine.py").write_text("import time; time.sleep(3); raise SystemExit(1)")
+    flags = [*command.range_flags("green", "2024-01", "2024-02"), "--transform-script=mine.py"]
+    runs = at_once(*(command.start("RangeMonthly", *flags) for _ in range(2)))
+    assert sorted(run.code for run in runs) in ([25, 30], [30, 30])
+    assert database.query("SELECT relname FROM pg_class WHERE relname = 'load_history'") == []
+
+
+#: Fails the first month at once, and has the second one wait until it is told to go on.
+HALTING = """
+import os, pathlib, shutil, time
+if os.environ["TAXI_MONTH"] == "2024-01":
+    raise SystemExit("not this one")
+while not pathlib.Path(os.environ["GO"]).exists():
+    time.sleep(0.05)
+shutil.copy(os.environ["TAXI_FILE"], "trips.parquet")
+"""
+
+
+@on_one_server
+def test_a_month_that_failed_here_and_was_merged_by_another_run_is_merged(
+    command: Luigi, database: Database
+) -> None:
+    (command.folder / "mine.py").write_text(HALTING)
+    variables = json.dumps({"GO": str(command.folder / "go")})
+    with (command.folder / "output").open("w+") as output:
+        halting = subprocess.Popen(
+            command.command(
+                "RangeMonthly",
+                *command.range_flags("green", "2024-01", "2024-03"),
+                *("--transform-script=mine.py", f"--runner-environment={variables}"),
+            ),
+            cwd=command.folder,
+            stdout=output,
+            stderr=output,
+        )
+        wait_for(lambda: "failed    TaxiTransform" in (command.folder / "output").read_text())
+        succeeded(command("TaxiMerge", "--month=2024-01", "--taxi-type=green"))
+        (command.folder / "go").write_text("")
+        assert halting.wait(60) == 0, (command.folder / "output").read_text()
+    assert len(database.ledger("filename")) == 2
