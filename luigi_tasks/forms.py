@@ -133,9 +133,14 @@ def opened(path: Path) -> Iterator[Published]:
 
 
 def parquet(path: Path) -> pq.ParquetFile:
-    """Open a parquet file to be read in a few megabytes of memory, whatever its size."""
+    """Open a parquet file to be read in a few megabytes of memory, whatever its size.
+
+    Pages that have a checksum are verified by it.
+    """
     # what pyarrow reads ahead, it keeps to the end
-    return pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20)
+    return pq.ParquetFile(
+        path, pre_buffer=False, buffer_size=1 << 20, page_checksum_verification=True
+    )
 
 
 def batches(file: pq.ParquetFile, rows: int) -> Iterator[pa.RecordBatch]:

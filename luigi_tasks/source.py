@@ -245,6 +245,14 @@ def read_edition(path: Path) -> Edition | None:
         return None
 
 
+def is_whole(path: Path, edition: Edition) -> bool:
+    """Say whether the file at `path` still has the bytes of its edition, by reading it."""
+    try:
+        return records.digest(path) == edition.sha256
+    except OSError:
+        return False  # a disk that can't read it
+
+
 # URLs
 
 

@@ -55,6 +55,13 @@ class Steps:
 
         :raises TaxiError: a step can't be run or fails, or its output isn't as it must be.
         """
+        before = _state(self.files.raw)
+        made = self._run(edition)
+        if _state(self.files.raw) != before:
+            raise TaxiError(f"{self.files.raw} changed while it was transformed; run again")
+        return made
+
+    def _run(self, edition: Edition) -> Transformed:
         custom = script.configured()
         if custom is None:
             return self._transform_raw(image=None)

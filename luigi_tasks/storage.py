@@ -52,6 +52,13 @@ class MonthFiles:
         except (OSError, ValueError, TypeError, KeyError):
             return None
 
+    def trips_are_whole(self) -> bool:
+        """Whether the canonical file still has the bytes that were kept, by reading it."""
+        try:
+            return bool(records.digest(self.trips) == records.read(self._record)["sha256"])
+        except (OSError, ValueError, KeyError):
+            return False
+
     def keep(self, made: Path, rejects: Path, load: "Load") -> None:
         """Move what a transform made to its place; the canonical file appears last.
 

@@ -100,6 +100,13 @@ class Step(MonthTask):
         """Make the output, whether it is there or not."""
         raise NotImplementedError
 
+    def do(self, step: type["Step"]) -> None:
+        """Do another step's work on this month, though it may count as complete."""
+        task: Any = self.clone(step)  # type: ignore[attr-defined]
+        task.set_status_message = self.set_status_message  # type: ignore[attr-defined]
+        task.set_progress_percentage = self.set_progress_percentage  # type: ignore[attr-defined]
+        task.work()
+
 
 class FileStep(Step):
     """A step that makes files. They go when the month is merged, and the merge stands for them."""
@@ -188,9 +195,7 @@ class TaxiTransform(FileStep, luigi.Task):
     def work(self) -> None:
         files, began = self.files, time.monotonic()
         started_at = datetime.now(timezone.utc).isoformat()
-        edition = source.read_edition(files.raw)
-        if edition is None:
-            raise TaxiError(f"{files.raw} is gone; run again")
+        edition = self._whole_edition()
         with files.work_folder() as work:
             made = Steps(self.taxi_type, self.month, work).run(edition)
             origin = asdict(edition)
@@ -211,6 +216,19 @@ class TaxiTransform(FileStep, luigi.Task):
             )
             files.keep(made.trips, made.rejects, load)
         self._tell(load)
+
+    def _whole_edition(self) -> source.Edition:
+        """The edition of the raw file, which is fetched anew if it isn't as it came."""
+        edition = source.read_edition(self.files.raw)
+        if edition is None or not source.is_whole(self.files.raw, edition):
+            logger.warning(
+                "%s: %s is damaged or gone; fetching it anew", self.label, self.files.raw
+            )
+            self.do(TaxiDownload)
+            edition = source.read_edition(self.files.raw)
+        if edition is None:
+            raise TaxiError(f"{self.files.raw} is gone; run again")
+        return edition
 
     def _tell(self, load: Load) -> None:
         told = f"read {load.rows_read} rows, rejected {load.rows_rejected}"
@@ -242,6 +260,12 @@ class TaxiStageLoad(Step, luigi.Task):
 
     def work(self) -> None:
         load = self.files.read_load()
+        if load is None or not self.files.trips_are_whole():
+            logger.warning(
+                "%s: %s is damaged or gone; making it anew", self.label, self.files.trips
+            )
+            self.do(TaxiTransform)
+            load = self.files.read_load()
         if load is None:
             raise TaxiError(f"{self.files.trips} is gone; run again")
         if config.cleanup().enabled:
@@ -304,7 +328,7 @@ class TaxiRefresh(Step, luigi.Task):
         if merged is None:
             logger.info("%s: isn't merged any more", self.label)
             return
-        self._do(TaxiDownload)
+        self.do(TaxiDownload)
         edition = source.read_edition(self.files.raw)
         if edition and edition.sha256 == merged.sha256:
             warehouse.note_edition(self.label, merged.load_id, edition)
@@ -313,14 +337,7 @@ class TaxiRefresh(Step, luigi.Task):
                 self.files.remove()
             return
         for step in (TaxiTransform, TaxiStageLoad, TaxiMerge):
-            self._do(step)
-
-    def _do(self, step: type[Step]) -> None:
-        """Do a step's work, though it counts as complete as long as the month is merged."""
-        task: Any = self.clone(step)
-        task.set_status_message = self.set_status_message
-        task.set_progress_percentage = self.set_progress_percentage
-        task.work()
+            self.do(step)
 
     @classmethod
     def bulk_complete(cls, parameter_tuples: Iterable[date]) -> list[date]:

@@ -157,7 +157,11 @@ def transform(
         with (
             _named(raws[0]),
             pq.ParquetWriter(
-                partial, arrow_schema(kind), compression="zstd", compression_level=1
+                partial,
+                arrow_schema(kind),
+                compression="zstd",
+                compression_level=1,
+                write_page_checksum=True,
             ) as writer,
             _RejectsFile(rejects) as rejects_file,
         ):

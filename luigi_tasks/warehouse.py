@@ -1218,6 +1218,8 @@ def _copy(
         try:
             cursor.copy_expert(statement, sent, 1 << 20)
         except BaseException:
+            if isinstance(sent.error, OSError):  # a page isn't as its checksum has it
+                raise TaxiError(f"{trips_file} can't be read: {sent.error}; run again") from None
             if sent.error is not None:  # psycopg2 made an error of the query of it
                 raise sent.error from None
             raise

@@ -1,0 +1,184 @@
+"""What changes on the disk between two steps is found, made anew, and never loaded."""
+
+import random
+from collections.abc import Callable
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import luigi
+import pyarrow.parquet as pq
+import pytest
+from conftest import Published
+from months import JANUARY, Months
+
+from luigi_tasks import forms, source, steps
+from luigi_tasks.errors import TaxiError
+from luigi_tasks.storage import MonthFiles
+from luigi_tasks.tasks import (
+    TaxiDownload,
+    TaxiMerge,
+    TaxiReset,
+    TaxiStageLoad,
+    TaxiTransform,
+)
+from luigi_tasks.transform import transform
+
+Set = Callable[[str, str, str], None]
+CHAIN: list[type[luigi.Task]] = [TaxiDownload, TaxiTransform, TaxiStageLoad, TaxiMerge]
+on_one_server = pytest.mark.parametrize("server", ["embedded"], indirect=True)
+
+
+def run(last: type[luigi.Task]) -> list[str]:
+    """Run whatever isn't complete of green 2024-01, as Luigi does; the names of what ran."""
+    task: Any = last(month=JANUARY, taxi_type="green")
+    if task.complete():
+        return []
+    before = chain.from_iterable(map(run, CHAIN[: CHAIN.index(last)][-1:]))
+    names = [*before, last.__name__]
+    task.run()
+    assert task.complete()
+    return names
+
+
+def flip(file: Path, random: random.Random) -> None:
+    content = bytearray(file.read_bytes())
+    content[random.randrange(len(content))] ^= 1 << random.randrange(8)
+    file.write_bytes(content)
+
+
+@pytest.fixture
+def files(months: Months, published: Published, settings: Set) -> MonthFiles:
+    """The files of a month that is published and not yet fetched."""
+    published.write("green", "2024-01", rows=300)
+    settings("source", "url", published.url)
+    return MonthFiles("green", JANUARY)
+
+
+@on_one_server
+def test_a_flipped_bit_is_never_loaded(files: MonthFiles, months: Months) -> None:
+    """Neither in the files nor in their records; each is made anew in the same run."""
+    run(TaxiMerge)
+    loaded = months.database.contents()
+    [facts] = months.database.ledger("sha256, url, rows_read, rows_staged, rows_inserted")
+    seeded = random.Random(11)
+    for step, file in [
+        (TaxiDownload, files.raw),
+        (TaxiDownload, source.edition_path(files.raw)),
+        (TaxiTransform, files.raw),
+        (TaxiTransform, files.trips),
+        (TaxiTransform, files.trips.with_name(files.trips.name + ".load.json")),
+        (TaxiStageLoad, files.trips),
+    ]:
+        TaxiReset(month=JANUARY, taxi_type="green").run()
+        files.remove()
+        run(step)
+        flip(file, seeded)
+        run(TaxiMerge)
+        assert months.database.contents()["trips"] == loaded["trips"]
+        *_, last = months.database.ledger("sha256, url, rows_read, rows_staged, rows_inserted")
+        assert last == facts
+
+
+@on_one_server
+def test_a_damaged_file_is_told_and_made_anew_at_once(
+    files: MonthFiles, caplog: pytest.LogCaptureFixture
+) -> None:
+    seeded = random.Random(1)
+    run(TaxiDownload)
+    flip(files.raw, seeded)
+    assert run(TaxiTransform) == ["TaxiTransform"]
+    assert f"{files.raw} is damaged or gone; fetching it anew" in caplog.text
+    edition = source.read_edition(files.raw)
+    assert edition is not None
+    assert source.is_whole(files.raw, edition)
+    flip(files.raw, seeded)
+    flip(files.trips, seeded)
+    caplog.clear()
+    assert run(TaxiStageLoad) == ["TaxiStageLoad"]
+    told = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert told == [
+        f"green 2024-01: {files.trips} is damaged or gone; making it anew",
+        f"green 2024-01: {files.raw} is damaged or gone; fetching it anew",
+    ]
+
+
+@on_one_server
+def test_a_damaged_file_that_is_not_published_any_more_is_one_line(
+    files: MonthFiles, published: Published
+) -> None:
+    run(TaxiDownload)
+    flip(files.raw, random.Random(1))
+    (published.folder / files.raw.name).rename(published.folder / "gone")
+    for _ in range(2):
+        with pytest.raises(TaxiError, match="not published there"):
+            run(TaxiTransform)
+    (published.folder / "gone").rename(published.folder / files.raw.name)
+    assert run(TaxiMerge)[-1] == "TaxiMerge"
+
+
+@on_one_server
+def test_a_file_that_changes_while_it_is_transformed_fails(
+    files: MonthFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = steps.Steps._run
+
+    def changing(self: steps.Steps, edition: source.Edition) -> steps.Transformed:
+        made = original(self, edition)
+        flip(files.raw, random.Random(1))
+        return made
+
+    with monkeypatch.context() as patched:
+        patched.setattr(steps.Steps, "_run", changing)
+        with pytest.raises(TaxiError, match=r"changed while it was transformed; run again"):
+            run(TaxiTransform)
+    assert files.read_load() is None
+    assert run(TaxiMerge)[-1] == "TaxiMerge"
+
+
+@on_one_server
+def test_a_page_that_changes_while_it_is_copied_is_one_line(
+    files: MonthFiles, months: Months, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(TaxiTransform)
+    offset = pq.read_metadata(files.trips).row_group(0).column(8).data_page_offset
+
+    def spoil(self: MonthFiles) -> bool:
+        content = bytearray(files.trips.read_bytes())
+        content[offset + 60] ^= 1
+        files.trips.write_bytes(content)
+        return True
+
+    with monkeypatch.context() as patched:
+        patched.setattr(MonthFiles, "trips_are_whole", spoil)
+        with pytest.raises(TaxiError, match=r"can't be read: .*CRC.*; run again") as failed:
+            run(TaxiStageLoad)
+    assert "\n" not in str(failed.value)
+    assert months.database.query("SELECT to_regclass('green_trips_staging_2024_01')") == [(None,)]
+    assert run(TaxiMerge)[-1] == "TaxiMerge"
+
+
+def test_pages_that_are_written_have_checksums_and_those_that_are_read_are_verified(
+    published: Published, tmp_path: Path
+) -> None:
+    """Whoever damages a page, the TLC too, is found where the page has a checksum."""
+    from luigi_tasks.catalog import TAXI_TYPES
+
+    raw, trips = published.write("green", "2024-01", rows=3000), tmp_path / "trips.parquet"
+    rejects = tmp_path / "rejects"
+    transform([raw], trips, rejects, TAXI_TYPES["green"])
+    good = trips.read_bytes()
+    chunks = pq.read_metadata(trips).row_group(0)
+    seeded = random.Random(5)
+    for number in range(chunks.num_columns):
+        start = chunks.column(number).data_page_offset
+        length = chunks.column(number).total_compressed_size
+        if length < 200:
+            continue  # hardly more than its header, which has no checksum
+        content = bytearray(good)
+        content[start + seeded.randrange(100, length // 2)] ^= 1
+        trips.write_bytes(content)
+        with forms.parquet(trips) as file, pytest.raises(OSError, match="page integrity"):
+            list(forms.batches(file, 1000))
+        with pytest.raises(TaxiError, match=r"trips.parquet can't be read: .*page integrity"):
+            transform([trips], tmp_path / "again", rejects, TAXI_TYPES["green"])
