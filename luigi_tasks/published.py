@@ -93,6 +93,20 @@ def changed(taxi_type: str, months: Sequence[date]) -> set[date]:
     }
 
 
+def was_replaced(taxi_type: str, month: date, edition: source.Edition | warehouse.Load) -> bool:
+    """Whether a month's file has been replaced where it came from; no, if that can't be known."""
+    settings = config.source()
+    for url in urls(taxi_type, month):
+        if source.shown(url) == edition.url:
+            try:
+                found = source.look(url, timeout=settings.timeout, retries=settings.retries)
+            except TaxiError as error:
+                logger.warning("%s; what was fetched of %s is used", error, edition.url)
+                return False
+            return found is not None and found.differs(edition)
+    return False
+
+
 #: Files that were seen: a task is asked more than once, and what is published stays.
 _seen: set[str] = set()
 

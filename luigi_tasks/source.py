@@ -25,7 +25,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from email.utils import formatdate, parsedate_to_datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from luigi_tasks import records
@@ -92,6 +92,17 @@ class Edition:
     seconds: float  # what fetching took
 
 
+class Known(Protocol):
+    """What is known of an edition that came."""
+
+    @property
+    def etag(self) -> str | None: ...
+    @property
+    def last_modified(self) -> str | datetime | None: ...
+    @property
+    def bytes(self) -> int: ...
+
+
 @dataclass(frozen=True)
 class Announced:
     """What a source says of a file, without sending it; None where it says nothing."""
@@ -99,6 +110,18 @@ class Announced:
     etag: str | None
     last_modified: str | None  # ISO 8601 in UTC
     bytes: int | None
+
+    def differs(self, known: Known) -> bool:
+        """Whether it is another edition, as far as it says: by ETag, or by time and size."""
+        if known.etag and self.etag:
+            return known.etag != self.etag
+        if self.bytes not in (None, known.bytes):
+            return True
+        if known.last_modified and self.last_modified:
+            return datetime.fromisoformat(str(known.last_modified)) != datetime.fromisoformat(
+                self.last_modified
+            )
+        return False
 
 
 @dataclass(frozen=True)

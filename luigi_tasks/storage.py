@@ -13,7 +13,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from datetime import date
 from pathlib import Path
@@ -40,6 +40,7 @@ class MonthFiles:
         self.trips = root / "trips" / name
         self.rejects = root / "rejects" / name.with_suffix(".jsonl")
         self._work = root / "work"
+        self._failed = self.raw.with_name(f"{name}.failed")
 
     def read_load(self) -> "Load | None":
         """What is known of the canonical file; None unless file and record are there and agree."""
@@ -87,6 +88,30 @@ class MonthFiles:
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+    @property
+    def have_failed(self) -> bool:
+        """Whether the last step that was made with them failed."""
+        return self._failed.exists()
+
+    def note_failure(self) -> None:
+        """Note that a step failed, where there are files that it may be owed to."""
+        if self.raw.exists() or self.trips.exists():
+            with suppress(OSError):
+                self.raw.parent.mkdir(parents=True, exist_ok=True)
+                records.create(self._failed).close()
+
+    def note_success(self) -> None:
+        """Note that a step was made."""
+        with suppress(OSError):
+            self._failed.unlink(missing_ok=True)
+
+    def exist(self) -> bool:
+        """Whether there is anything that ``remove`` would remove."""
+        return any(
+            any(path.parent.glob(f"{path.name}*"))
+            for path in (self.raw, self.trips, self._work / self._work_prefix)
+        )
 
     def remove(self) -> None:
         """Remove what only the load needs."""

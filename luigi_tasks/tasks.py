@@ -93,8 +93,14 @@ class Step(MonthTask):
     def run(self) -> None:
         """Wait for the month's turn, and do the work unless another run has done it meanwhile."""
         with warehouse.turn(self.label):
-            if not self.complete():  # type: ignore[attr-defined]
+            if self.complete():  # type: ignore[attr-defined]
+                return
+            try:
                 self.work()
+            except Exception:
+                self.files.note_failure()
+                raise
+            self.files.note_success()
 
     def work(self) -> None:
         """Make the output, whether it is there or not."""
@@ -119,11 +125,16 @@ class FileStep(Step):
 
 def _is_of_today(load: Load | None, files: storage.MonthFiles) -> bool:
     """Whether something is loaded, from the source and by the transform that are set now."""
-    return load is not None and load.script == script.identity() and _is_of_source(load.url, files)
+    return load is not None and load.script == script.identity() and _is_of_source(load, files)
 
 
-def _is_of_source(url: str, files: storage.MonthFiles) -> bool:
-    return url in map(source.shown, published.urls(files.taxi_type, files.month))
+def _is_of_source(edition: source.Edition | Load, files: storage.MonthFiles) -> bool:
+    """Whether something came from the source that is set now; what failed must be of the edition
+    that is there now."""
+    month = files.taxi_type, files.month
+    if edition.url not in map(source.shown, published.urls(*month)):
+        return False
+    return not (files.have_failed and published.was_replaced(*month, edition))
 
 
 class RawTarget(luigi.LocalTarget):
@@ -135,7 +146,7 @@ class RawTarget(luigi.LocalTarget):
 
     def exists(self) -> bool:
         edition = source.read_edition(self.files.raw)
-        return edition is not None and _is_of_source(edition.url, self.files)
+        return edition is not None and _is_of_source(edition, self.files)
 
 
 class TripsTarget(luigi.LocalTarget):
@@ -380,10 +391,16 @@ class TaxiReset(Step, luigi.Task):
         config.check(self.taxi_type, self.month)  # a script doesn't matter here
 
     def complete(self) -> bool:
-        return not warehouse.holds_month(self.taxi_type, self.month)
+        return not (
+            warehouse.holds_month(self.taxi_type, self.month) or self._has_files_to_remove()
+        )
 
     def work(self) -> None:
         removed = warehouse.reset(self.taxi_type, self.month)
         logger.info("%s: removed %d rows", self.label, removed)
-        if config.cleanup().enabled:
+        if self._has_files_to_remove():
             self.files.remove()
+
+    def _has_files_to_remove(self) -> bool:
+        """Whether there are files which aren't kept for a look, or that failed."""
+        return self.files.have_failed or (config.cleanup().enabled and self.files.exist())

@@ -148,14 +148,8 @@ class MergedEdition:
     sha256: str
 
     def differs(self, announced: Announced) -> bool:
-        """Whether the source has another one, as far as it says: by ETag, or by time and size."""
-        if self.etag and announced.etag:
-            return self.etag != announced.etag
-        if announced.bytes not in (None, self.bytes):
-            return True
-        if self.last_modified and announced.last_modified:
-            return self.last_modified != datetime.fromisoformat(announced.last_modified)
-        return False
+        """Whether the source has another one, as far as it says."""
+        return announced.differs(self)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
-"""What changes on the disk between two steps is found, made anew, and never loaded."""
+"""What changes on the disk between two steps, or failed, is made anew, and never loaded."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -9,10 +9,11 @@ from typing import Any
 import luigi
 import pyarrow.parquet as pq
 import pytest
-from conftest import Published
+from conftest import Published, files_in_work
+from mirror import Mirror, Status
 from months import JANUARY, Months
 
-from luigi_tasks import forms, source, steps
+from luigi_tasks import forms, source, steps, warehouse
 from luigi_tasks.errors import TaxiError
 from luigi_tasks.storage import MonthFiles
 from luigi_tasks.tasks import (
@@ -182,3 +183,149 @@ def test_pages_that_are_written_have_checksums_and_those_that_are_read_are_verif
             list(forms.batches(file, 1000))
         with pytest.raises(TaxiError, match=r"trips.parquet can't be read: .*page integrity"):
             transform([trips], tmp_path / "again", rejects, TAXI_TYPES["green"])
+
+
+# what failed
+
+
+@pytest.fixture
+def mirror(files: MonthFiles, published: Published, settings: Set) -> Iterator[Mirror]:
+    with Mirror(published.folder) as running:
+        settings("source", "url", running.url("{{ taxi_type }}_tripdata_{{ month }}.parquet"))
+        settings("source", "retries", "0")
+        yield running
+
+
+FAILED = [(TaxiTransform, "false"), (TaxiStageLoad, "true"), (TaxiMerge, "false")]
+
+
+def fail_to(step: type[luigi.Task], monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    """Run the chain to a step whose work can't be done."""
+    owner, name = {
+        TaxiTransform: (MonthFiles, "keep"),
+        TaxiStageLoad: (warehouse, "stage"),
+        TaxiMerge: (warehouse, "merge"),
+    }[step]
+
+    def fail(*_: Any) -> None:
+        raise error
+
+    with monkeypatch.context() as patched:
+        patched.setattr(owner, name, fail)
+        with pytest.raises(type(error)):
+            run(TaxiMerge)
+
+
+@on_one_server
+@pytest.mark.parametrize(("step", "cleanup"), FAILED)
+def test_what_failed_is_fetched_anew_if_the_source_has_another_edition(
+    *,
+    step: type[luigi.Task],
+    cleanup: str,
+    files: MonthFiles,
+    mirror: Mirror,
+    months: Months,
+    published: Published,
+    settings: Set,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The same edition is taken up where it failed, for it may have been the warehouse's fault."""
+    settings("cleanup", "enabled", cleanup)
+    for error in (TaxiError("no"), RuntimeError("a bug")):
+        fail_to(step, monkeypatch, error)
+        assert len(mirror.asked("GET")) == 1
+        assert files.have_failed
+    published.write("green", "2024-01", rows=200, seed=2)
+    for _ in range(2):
+        fail_to(step, monkeypatch, TaxiError("no"))
+        assert len(mirror.asked("GET")) == 2
+    run(TaxiMerge)
+    run(TaxiMerge)
+    assert len(mirror.asked("GET")) == 2
+    assert months.database.ledger("rows_read, rows_inserted + rows_present") == [(200, 200)]
+    assert months.count() == 200
+    assert not files.have_failed
+    left = files_in_work(files.raw.parents[1])
+    assert (left == []) == (cleanup == "true")
+
+
+@on_one_server
+@pytest.mark.parametrize("gone", ["host", "file", "answer"])
+def test_what_failed_is_used_if_the_source_cannot_be_asked(
+    *,
+    gone: str,
+    files: MonthFiles,
+    mirror: Mirror,
+    months: Months,
+    published: Published,
+    settings: Set,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(source, "_unreachable", {})
+    fail_to(TaxiStageLoad, monkeypatch, TaxiError("no"))
+    published.write("green", "2024-01", rows=200, seed=2)
+    if gone == "file":
+        (published.folder / files.raw.name).unlink()
+    elif gone == "answer":
+        mirror.faults = [Status(500, method="HEAD")] * 20
+    else:
+        mirror.__exit__()
+    try:
+        run(TaxiMerge)
+    finally:
+        if gone == "host":
+            monkeypatch.setattr(Mirror, "__exit__", lambda *_: None)
+    assert months.count() == 300
+
+
+@on_one_server
+def test_a_month_that_never_failed_asks_for_no_edition(
+    files: MonthFiles, mirror: Mirror, months: Months
+) -> None:
+    for step in CHAIN:
+        run(step)
+    assert len(mirror.requests) == 2
+    assert months.count() == 300
+
+
+@on_one_server
+@pytest.mark.parametrize(("step", "cleanup"), FAILED)
+def test_a_reset_removes_what_a_failed_month_left(
+    *,
+    step: type[luigi.Task],
+    cleanup: str,
+    files: MonthFiles,
+    months: Months,
+    settings: Set,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    settings("cleanup", "enabled", cleanup)
+    reset = TaxiReset(month=JANUARY, taxi_type="green")
+    fail_to(step, monkeypatch, TaxiError("no"))
+    assert not reset.complete()
+    for _ in range(2):
+        reset.run()
+        assert reset.complete()
+        assert files_in_work(files.raw.parents[1]) == []
+    assert run(TaxiMerge) == [each.__name__ for each in CHAIN]
+    assert months.count() == 300
+
+
+@on_one_server
+def test_a_reset_removes_half_a_download_and_keeps_what_is_to_be_kept(
+    files: MonthFiles, months: Months, settings: Set
+) -> None:
+    reset = TaxiReset(month=JANUARY, taxi_type="green")
+    files.raw.parent.mkdir(parents=True)
+    part = files.raw.with_name(f"{files.raw.name}.part")
+    part.touch()
+    assert not reset.complete()
+    reset.run()
+    assert reset.complete()
+    assert not part.exists()
+    settings("cleanup", "enabled", "false")
+    run(TaxiMerge)
+    reset.run()
+    assert reset.complete()
+    assert files.raw.exists()
+    assert files.trips.exists()
