@@ -454,7 +454,7 @@ def merge(taxi_type: str, month: date) -> Merged:
             "filename": kind.filename(month),
             **asdict(load),
             **asdict(merged),
-            "metrics": psycopg2.extras.Json(load.metrics),
+            "metrics": _json(load.metrics),
             "merge_seconds": time.monotonic() - began,
             "finished_at": datetime.now(timezone.utc),
             "package_version": version("luigi-tasks"),
@@ -476,14 +476,26 @@ def unstage(taxi_type: str, month: date) -> None:
 
 
 def load_zones(url: str, zones: Sequence[Zone]) -> int:
-    """Put these zones in the place of those that are there, and set the marker of their source.
+    """Have these zones in the table, and no others but those that rows of other tables refer to;
+    and set the marker of their source.
 
     :returns: how many there were.
     """
     _prepare("TaxiZones")
     with _transaction("TaxiZones") as cursor:
         [(before,)] = _rows(cursor, "count_zones.sql")
-        _execute(cursor, "load_zones.sql", zones=zones, update_id_prefix=_ZONES_PREFIX)
+        references = _rows(cursor, "zone_references.sql")
+        names = {
+            "zones": zones,
+            "location_ids": [zone.location_id for zone in zones],
+            "references": references,
+            "update_id_prefix": _ZONES_PREFIX,
+        }
+        _execute(cursor, "load_zones.sql", **names)
+        kept = _rows(cursor, "kept_zones.sql", **names)
+        if kept:
+            told = ", ".join(str(location_id) for (location_id,) in kept)
+            logger.warning("zones that other tables refer to stay, though they're gone: %s", told)
         target = ZonesTarget(url)
         _set_marker(cursor, target.update_id, target.table)
     return int(before)
@@ -1350,6 +1362,23 @@ def _plain_errors() -> Iterator[None]:
             "CREATE on the schema of [trips] table and on [warehouse] schema (on the database, if "
             "they aren't there), TEMPORARY on the database, and must own the tables that are there"
         ) from None
+    except (
+        psycopg2.errors.UntranslatableCharacter,
+        psycopg2.errors.CharacterNotInRepertoire,
+    ) as error:
+        raise TaxiError(_untranslatable(error)) from None
+    except (
+        psycopg2.errors.ForeignKeyViolation,
+        psycopg2.errors.CheckViolation,
+        psycopg2.errors.ExclusionViolation,
+    ) as error:
+        if error.diag.table_name == "load_history":  # its sums are ours
+            raise
+        detail = f": {error.diag.message_detail}" if error.diag.message_detail else ""
+        raise TaxiError(
+            f"the warehouse refuses: {_first_line(error)}{' '.join(detail.split(chr(10)))}; it's a "
+            "constraint of yours, so drop it or put right what it refers to"
+        ) from None
     except (psycopg2.errors.DuplicateTable, psycopg2.errors.DuplicateObject) as error:
         raise TaxiError(
             f"the warehouse refuses: {_first_line(error)}, and it isn't one of ours; rename it"
@@ -1360,6 +1389,25 @@ def _plain_errors() -> Iterator[None]:
         raise kind(f"the warehouse {happened}: {_first_line(error)}") from None
     except psycopg2.InterfaceError as error:  # closed in the midst of a transaction
         raise SystemicError(f"the warehouse broke the connection: {_first_line(error)}") from None
+
+
+def _untranslatable(error: psycopg2.Error) -> str:
+    """What is said of a character that the database's encoding doesn't have, and of its place."""
+    numbers = re.findall(r"0x([0-9a-f]{2})", str(error))
+    character = bytes.fromhex("".join(numbers)).decode(errors="replace")[:1]
+    encoding = re.findall(r'"(\w+)"', _first_line(error))
+    what = f"{character!r} (U+{ord(character):04X})" if character else "one of the characters"
+    where = ""
+    if copied := re.search(r", \w+ (\S+)$", error.diag.context or ""):
+        where = f" of column {copied[1]}"
+    elif error.cursor and character:
+        statement = str(error.cursor.query or b"", "utf-8", "replace")
+        if value := re.search(f"'([^']*{re.escape(character)}[^']*)'", statement):
+            where = f" of {value[1][:60]!r}"
+    return (
+        f"the warehouse's database is in {encoding[-1] if encoding else 'an encoding of its own'}, "
+        f"which has no {what}{where}: name one in UTF8 in [warehouse] url"
+    )
 
 
 def _first_line(error: Exception) -> str:
@@ -1409,7 +1457,12 @@ def _quoted(cursor: cursor, name: str | Table) -> str:
     return str(Identifier(*parts).as_string(cursor))
 
 
+def _json(value: Any) -> psycopg2.extras.Json:
+    """A value for jsonb. PostgreSQL converts characters to any encoding, escapes to UTF8 alone."""
+    return psycopg2.extras.Json(value, dumps=partial(json.dumps, ensure_ascii=False))
+
+
 @pass_context
 def _value(context: Any, value: Any) -> str:
-    literal = psycopg2.extras.Json(value) if isinstance(value, dict) else value
+    literal = _json(value) if isinstance(value, dict) else value
     return str(context["cursor"].mogrify("%s", (literal,)).decode())

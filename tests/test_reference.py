@@ -1,13 +1,17 @@
 """Names beside codes: the zones, the lookups, and the views that show them."""
 
+from collections.abc import Callable
 from datetime import date
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
-from conftest import Database, Luigi
+from conftest import Database, Luigi, Server
 from mirror import Mirror
-from months import Months, trip
+from months import FEBRUARY, JANUARY, Months, close_sessions, trip
 
+from luigi_tasks import warehouse
 from luigi_tasks.catalog import LOOKUPS, TAXI_TYPES, shared_columns
 from luigi_tasks.errors import TaxiError
 from luigi_tasks.reference import Zone, read_zones
@@ -15,7 +19,7 @@ from luigi_tasks.warehouse import MergedTarget
 
 HEADER = '"LocationID","Borough","Zone","service_zone"\n'
 ZONES = HEADER + '1,"EWR","Newark Airport","EWR"\n75,"Manhattan","East Harlem South","Boro Zone"\n'
-JANUARY = date(2024, 1, 1)
+Set = Callable[[str, str, str], None]
 on_one_server = pytest.mark.parametrize("server", ["embedded"], indirect=True)
 
 
@@ -152,6 +156,118 @@ def test_another_version_puts_names_and_comments_right(months: Months) -> None:
     comment += " WHERE relname = 'green_trips' AND attname = 'extra'"
     [(_, found)] = months.database.query(comment)
     assert found.startswith("USD")
+
+
+def put_zones(*zones: tuple[int, str]) -> None:
+    warehouse.load_zones("file:///z.csv", [Zone(number, "B", name, "S") for number, name in zones])
+
+
+@on_one_server
+@pytest.mark.parametrize("on_delete", ["NO ACTION", "CASCADE"])
+def test_zones_and_names_that_others_refer_to_are_put_right_in_place(
+    months: Months, on_delete: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    put_zones((75, "East Harlem"), (236, "Upper East Side"), (1, "Newark"), (2, "Jamaica Bay"))
+    months.load([trip()])
+    months.database.query(
+        "CREATE SCHEMA mine; CREATE TABLE mine.shifts (zone integer, vendor integer)"
+    )
+    months.database.query("INSERT INTO mine.shifts VALUES (1, 2), (NULL, NULL)")
+    key = "ADD FOREIGN KEY ({}) REFERENCES {} ON DELETE " + on_delete
+    for table, column, to in (
+        ("green_trips", "pickup_location_id", "taxi_zones"),
+        ("mine.shifts", "zone", "taxi_zones"),
+        ("green_trips", "vendor_id", "vendors"),
+        ("mine.shifts", "vendor", "vendors"),
+    ):
+        months.database.query(f"ALTER TABLE {table} {key.format(column, to)}")
+    before = months.database.trips(), months.database.query("SELECT * FROM mine.shifts")
+    for _ in range(2):
+        caplog.clear()
+        put_zones((236, "Upper East Side North"), (3, "Allerton"))
+        zones = "SELECT location_id, zone FROM taxi_zones ORDER BY 1"
+        assert months.database.query(zones) == [
+            (1, "Newark"),
+            (3, "Allerton"),
+            (75, "East Harlem"),
+            (236, "Upper East Side North"),
+        ]
+        assert "zones that other tables refer to stay, though they're gone: 1, 75" in caplog.text
+        months.database.query("UPDATE load_history SET package_version = '0.0.1'")
+        put_zones((236, "Upper East Side"), (2, "Jamaica Bay"))
+        assert months.database.value("SELECT count(*) FROM taxi_zones") == 4
+        shifts = months.database.query("SELECT * FROM mine.shifts")
+        assert (months.database.trips(), shifts) == before
+        assert months.load([trip()]).rows_present == 1
+    assert months.load([trip("2024-02-10 10:00:00")], FEBRUARY).rows_inserted == 1
+    # a zone that isn't there
+    unknown = [trip("2024-02-11 10:00:00", pickup_location_id=99)]
+    for month, rows in (
+        (FEBRUARY, unknown),
+        (date(2024, 3, 1), [trip("2024-03-01", pickup_location_id=98)]),
+    ):
+        with pytest.raises(TaxiError, match=r"foreign key constraint.*\(9[89]\) is not present"):
+            months.load(rows, month)
+
+
+#: A letter that none of these encodings has, as they are named by PostgreSQL.
+LACKING = {"LATIN1": "Ł", "EUC_JP": "𝄞"}
+
+
+@on_one_server
+@pytest.mark.parametrize("encoding", [*LACKING, "SQL_ASCII"])
+def test_a_character_that_the_database_cannot_hold_is_named(
+    server: Server, settings: Set, tmp_path: Path, encoding: str
+) -> None:
+    name = f"in_{encoding.lower()}"
+    options = f"ENCODING '{encoding}' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'"
+    server.execute(f"CREATE DATABASE {name} {options}")
+    try:
+        settings("warehouse", "url", server.url(name))
+        months = Months(Database(server.url(name)), tmp_path)
+        text = {"night_fee": "text"}
+        months.load([trip(night_fee="plain")], new_columns=text, outputs={"note": "plain"})
+        put_zones((1, "Newark"))
+        lacking = LACKING.get(encoding, "Ł€")
+        month = {"month": FEBRUARY, "new_columns": text}
+        acts: list[tuple[str, Callable[[], Any]]] = [
+            (
+                "column night_fee",
+                partial(months.load, [trip("2024-02-01", night_fee=lacking)], **month),
+            ),
+            ("'a Z", lambda: put_zones((2, f"a Z{lacking}ne"))),
+            (
+                "note",
+                partial(months.load, [trip("2024-02-01")], **month, outputs={"note": lacking}),
+            ),
+            (
+                "file:///s",
+                partial(months.load, [trip("2024-02-01")], **month, url=f"file:///s/{lacking}"),
+            ),
+            (
+                "script",
+                partial(months.load, [trip("2024-02-01")], **month, script=f"a script {lacking}"),
+            ),
+        ]
+        for where, act in acts:
+            if encoding == "SQL_ASCII":  # it takes whatever comes
+                act()
+                continue
+            with pytest.raises(TaxiError) as refused:
+                act()
+            told = str(refused.value)
+            assert f"is in {encoding}, which has no {lacking!r} (U+{ord(lacking):04X})" in told
+            assert where in told
+            assert "\n" not in told
+            assert warehouse.merged_months("green", [JANUARY, FEBRUARY]) == {JANUARY}
+        warehouse.reset("green", FEBRUARY)
+        if encoding.startswith(("LATIN", "WIN")):
+            rows = [trip("2024-02-01", night_fee="Café")]
+            months.load(rows, FEBRUARY, new_columns=text, outputs={"note": "é"}, url="file:///é")
+            assert months.database.ledger("outputs", "url")[-1] == ({"note": "é"}, "file:///é")
+    finally:
+        close_sessions()
+        server.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @on_one_server

@@ -42,3 +42,5 @@ update_id = target_table = comment = update_id_prefix = "text"
 edition, load_id = {"etag": "text", "last_modified": "text"}, 1
 update_ids = names = relations = ["text"]
 load = {"taxi_type": "green", "rows_read": 1}
+references = [("public", "green_trips", "pickup_location_id", "location_id")]
+location_ids = [1]
