@@ -15,6 +15,7 @@ from dataclasses import replace
 from datetime import date
 from functools import lru_cache
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -23,7 +24,13 @@ from jinja2 import StrictUndefined, Template, TemplateError, meta, nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from luigi.configuration import get_config
 from luigi.configuration.cfg_parser import EnvironmentInterpolation
+from luigi.configuration.toml_parser import LuigiTomlParser
+from luigi.execution_summary import execution_summary
+from luigi.interface import core
 from luigi.parameter import OptionalParameterMixin, ParameterException
+from luigi.retcodes import retcode
+from luigi.scheduler import scheduler
+from luigi.worker import worker
 
 from luigi_tasks.catalog import ALWAYS_KEPT, TAXI_TYPES, TaxiType
 from luigi_tasks.errors import TaxiError
@@ -295,6 +302,8 @@ def _rendered(text: str, variables: Mapping[str, str], values: Mapping[str, Any]
 def _keys(section: str) -> set[str]:
     """What a section of ``luigi.cfg`` has."""
     settings = get_config()
+    if isinstance(settings, LuigiTomlParser):
+        return set(settings.data.get(section, ()))
     found = settings.options(section) if settings.has_section(section) else []
     return {key.replace("-", "_") for key in found} - set(settings.defaults())
 
@@ -333,7 +342,7 @@ class _NamedSources:
 
     def __contains__(self, key: str) -> bool:
         value = get_config().get("source", key, "", raw=True)
-        return "://" in _fill_in(value, os.environ)
+        return "://" in _fill_in(str(value), os.environ)
 
 
 class source(_Templated, luigi.Config):
@@ -428,6 +437,7 @@ class cleanup(luigi.Config):
 
 
 _SECTIONS = (source, storage, warehouse, trips, transform, quality, runner, cleanup)
+_LUIGIS_SECTIONS = (core, retcode, execution_summary, scheduler, worker)
 
 
 def schema() -> str:
@@ -491,10 +501,14 @@ def check(taxi_type: str = "yellow", month: date = date(2024, 1, 1)) -> None:
 
     :raises TaxiError: names the section, the key, what it got and what is allowed.
     """
+    _check_files()
+    for told in _unreadable:
+        raise TaxiError(told)
     _check_sections([section.__name__ for section in _SECTIONS])
-    for section in _SECTIONS:
+    for section in (*_LUIGIS_SECTIONS, *_SECTIONS):
         try:
-            _check_keys(section)
+            if section in _SECTIONS:
+                _check_keys(section)
             section()
         except (ValueError, ParameterException, configparser.Error) as error:
             key = re.search(r"value of '(\w+)'", str(error))
@@ -542,9 +556,24 @@ def _check_url(url: str) -> None:
     )
 
 
+def _check_files() -> None:
+    """Refuse a file of settings that can't be read: Luigi would go on without it."""
+    named = os.environ.get("LUIGI_CONFIG_PATH")
+    for path in ([named] if named else []) + [
+        each for each in ("luigi.cfg",) if Path(each).exists()
+    ]:
+        try:
+            Path(path).open("rb").close()
+        except OSError as error:
+            what = f"LUIGI_CONFIG_PATH: {path}" if path == named else path
+            raise TaxiError(f"{what} can't be read: {error.strerror}") from None
+
+
 def _check_sections(ours: list[str]) -> None:
     """Refuse a section that has nearly the name of one of ours."""
-    for name in set(get_config().sections()) - set(_packaged().sections()):
+    settings = get_config()
+    sections = settings.data if isinstance(settings, LuigiTomlParser) else settings.sections()
+    for name in set(sections) - set(_packaged().sections()):
         if close := difflib.get_close_matches(name, ours, 1, cutoff=0.8):
             raise TaxiError(f"[{name}]: is no section; did you mean [{close[0]}]?")
 
@@ -555,6 +584,11 @@ def _check_keys(section: type[luigi.Config]) -> None:
     ignored = getattr(section, "ignore_unconsumed", ())
     for key in sorted(_keys(section.__name__)):
         if key not in settings and key not in ignored:
+            if str(get_config().get(section.__name__, key, "", raw=True)).startswith("//"):
+                raise TaxiError(
+                    f"[{section.__name__}]: the line {key}://... must be indented, as the further "
+                    "ones of a value are"
+                )
             close = difflib.get_close_matches(key, settings, 1)
             meant = f"did you mean {close[0]}?" if close else f"there are {', '.join(settings)}"
             raise TaxiError(f"[{section.__name__}] {key}: is no setting; {meant}")
@@ -647,7 +681,9 @@ def _use_packaged_defaults() -> None:
     for section in packaged.sections():
         for key, value in packaged.items(section):
             if not settings.has_option(section, key):
-                settings.set(section, key, value)
+                is_toml = isinstance(settings, LuigiTomlParser)  # its numbers are no texts
+                is_number = is_toml and value.isdecimal()
+                settings.set(section, key, int(value) if is_number else value)
 
 
 def _leave_ours_as_written() -> None:
@@ -656,5 +692,33 @@ def _leave_ours_as_written() -> None:
     settings._interpolation = _Interpolation()
 
 
+#: What is told of values that Luigi can't read.
+_unreadable: list[str] = []
+
+
+def _set_unreadable_aside() -> None:
+    """Put the default for what Luigi can't read in its own sections.
+
+    It would end with a traceback before a task can refuse it. ``check`` does so then.
+    """
+    settings = get_config()
+    others: dict[str, Any] = {"core": luigi.BoolParameter(), "resources": luigi.IntParameter()}
+    parsers: dict[str, Any] = {
+        section.__name__: dict(section.get_params()) for section in _LUIGIS_SECTIONS
+    }
+    for section, key in ((s, k) for s in {*parsers, *others} for k in sorted(_keys(s))):
+        parser = parsers.get(section, {}).get(key) or others.get(section)
+        if parser:
+            try:
+                parser.parse(settings.get(section, key))
+            except (ValueError, configparser.Error) as error:
+                _unreadable.append(f"[{section}] {key}: {_one_line(error)}")
+                if default := _packaged().get(section, key, fallback=None):
+                    settings.set(section, key, default)
+                else:
+                    settings.remove_option(section, key)
+
+
 _use_packaged_defaults()
 _leave_ours_as_written()
+_set_unreadable_aside()

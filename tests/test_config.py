@@ -14,8 +14,9 @@ from typing import Any
 
 import luigi
 import pytest
-from conftest import ROOT
+from conftest import ROOT, skip
 from luigi.cmdline_parser import CmdlineParser
+from luigi.configuration import LuigiTomlParser
 
 from luigi_tasks import config, storage
 from luigi_tasks.errors import TaxiError
@@ -530,6 +531,101 @@ def test_a_staging_table_belongs_to_one_month_of_one_type(settings: Set, table: 
 
 
 # wrong values
+
+
+@pytest.mark.parametrize(
+    ("file", "flags", "told"),
+    [
+        ("[core]\nlog_level = LOUD\n", [], "[core] log_level: LOUD is not a valid choice"),
+        ("[retcode]\ntask_failed = all\n", [], "[retcode] task_failed: invalid literal for int"),
+        ("", ["--log-level=LOUD"], "[core] log_level: LOUD is not a valid choice"),
+        ("[source]\nurl = http://a/\nhttp://b/\n", [], "the line http://... must be indented"),
+    ],
+)
+def test_what_luigi_cannot_read_is_told_in_one_line(
+    tmp_path: Path, file: str, flags: list[str], told: str
+) -> None:
+    (tmp_path / "luigi.cfg").write_text(file)
+    command = [Path(sys.executable).with_name("luigi"), "--module", "luigi_tasks", "TaxiMerge"]
+    run = subprocess.run(
+        [*command, "--month=2024-01", *flags], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert run.returncode == 40, run.stderr
+    assert len(run.stderr.splitlines()) == 1
+    assert told in run.stderr
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value"),
+    [
+        ("core", "workers", "two"),
+        ("core", "no_configure_logging", "perhaps"),
+        ("core", "lock_size", "${TAXI_NOWHERE}"),
+        ("worker", "wait_interval", "soon"),
+        ("worker", "keep_alive", "1"),
+        ("scheduler", "retry_delay", "soon"),
+        ("retcode", "not_run", ""),
+        ("resources", "warehouse", "one"),
+        ("execution_summary", "summary_length", "long"),
+    ],
+)
+def test_what_luigi_cannot_read_in_its_own_sections_is_refused(
+    settings: Set, monkeypatch: pytest.MonkeyPatch, section: str, key: str, value: str
+) -> None:
+    monkeypatch.setattr(config, "_unreadable", [])
+    settings(section, key, value)
+    config._set_unreadable_aside()
+    assert refusal().startswith(f"[{section}] {key}: ")
+    luigi.interface.core()
+    luigi.worker.worker()
+    luigi.retcodes.retcode()
+
+
+def test_a_file_of_settings_that_cannot_be_read_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Luigi goes on without it, into another warehouse perhaps."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LUIGI_CONFIG_PATH", "mine.cfg")
+    assert refusal() == "LUIGI_CONFIG_PATH: mine.cfg can't be read: No such file or directory"
+    (tmp_path / "mine.cfg").touch()
+    config.check("green", JANUARY)
+    (tmp_path / "luigi.cfg").mkdir()
+    assert refusal() == "luigi.cfg can't be read: Is a directory"
+
+
+TOML = """
+[source]
+url = "file:///{{ taxi_type }}"
+retries = 2
+[quality.most]
+stray = 0.5
+[cleanup]
+enabled = false
+"""
+
+
+def test_the_settings_may_be_in_toml(tmp_path: Path) -> None:
+    if not LuigiTomlParser.enabled:
+        skip("Luigi reads TOML by the package toml, which isn't installed")
+    code = (
+        "import luigi, luigi_tasks.tasks; from luigi_tasks import config; config.check()\n"
+        "print(config.source().url, config.source().retries, dict(config.quality().most), "
+        "config.cleanup().enabled, luigi.configuration.get_config().getintdict('resources'))"
+    )
+    environment = {**os.environ, "LUIGI_CONFIG_PARSER": "toml"}
+
+    def run() -> "subprocess.CompletedProcess[str]":
+        command = [sys.executable, "-c", code]
+        return subprocess.run(
+            command, cwd=tmp_path, env=environment, capture_output=True, text=True
+        )
+
+    (tmp_path / "luigi.toml").write_text(TOML)
+    seen = run()
+    assert seen.stdout == "file:///{{ taxi_type }} 2 {'stray': 0.5} False {'warehouse': 1}\n", seen
+    (tmp_path / "luigi.toml").write_text("[source]\nrtries = 2\n")
+    assert "[source] rtries: is no setting; did you mean retries?" in run().stderr
 
 
 def test_the_defaults_are_not_refused() -> None:
