@@ -487,14 +487,14 @@ def _transfer(
     known = _read_origin(part, url)
     start = _sound_bytes(part) if known else 0
     headers = {}
-    if known and start:
+    if not start:
+        known = None
+    if known:
         if known.total is not None:
             # A part that lacks nothing asks for its last byte, to hear whether it is still the
             # present edition: a range that begins at the end would be answered with 416.
             start = max(0, min(start, known.total - 1))
         headers = {"Range": f"bytes={start}-", "If-Range": known.validator or ""}
-    else:
-        known = None
 
     with _ask("GET", url, headers, timeout=timeout, retries=retries) as response:
         if response.status_code in _NOT_PUBLISHED:
@@ -694,7 +694,7 @@ def _stored(url: str) -> Announced | None:
     return Announced(
         etag=_etag(found.get("ETag") or found.get("etag")),
         last_modified=_iso_of(moment) if moment else None,
-        bytes=found["size"],
+        bytes=found.get("size"),
     )
 
 
@@ -716,7 +716,7 @@ def _copy_stored(
         if _stored(url) != before:  # s3fs doesn't read on from another edition
             raise _DamagedError("it changed while it was copied") from None
         raise
-    if _stored(url) != before or part.stat().st_size != before.bytes:
+    if _stored(url) != before or before.bytes not in (None, part.stat().st_size):
         raise _DamagedError("it changed while it was copied")
     return origin, digests
 

@@ -75,6 +75,31 @@ def test_an_edition_is_told_in_every_packages_words(
 
 
 @pytest.mark.parametrize(
+    "facts",
+    [
+        {"etag": "\0", "mtime": datetime.max.replace(tzinfo=timezone(timedelta(hours=-5)))},
+        {"etag": b"bytes", "mtime": datetime.min},
+        {"ETag": "e" * 60_000, "mtime": "yesterday"},
+        {"size": None},
+        {},
+    ],
+)
+def test_what_cannot_be_true_of_a_file_is_as_none(
+    store: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, facts: dict[str, Any]
+) -> None:
+    store.pipe("/trip-data/a.csv", CONTENT)
+    size = {"size": len(CONTENT)} if facts else {}
+    monkeypatch.setattr(
+        type(store), "info", lambda *_, **__: {"name": "a", "type": "file", **size, **facts}
+    )
+    monkeypatch.setattr(source, "_stored_pieces", lambda _: iter([CONTENT]))
+    announced = source.look(URL)
+    edition = source.fetch(URL, tmp_path / "a.csv")
+    assert announced == source.Announced(None, None, {**size, **facts}.get("size"))
+    assert (edition.etag, edition.last_modified, edition.bytes) == (None, None, len(CONTENT))
+
+
+@pytest.mark.parametrize(
     ("url", "told"),
     [
         ("memory://trip-data/b.csv", "not published there"),
