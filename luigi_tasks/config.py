@@ -452,6 +452,18 @@ def schema() -> str:
     return name
 
 
+def storage_root() -> Path:
+    """The folder of ``[storage] root``; ``~`` and ``~user`` at its beginning are home folders."""
+    configured = storage().render("root")
+    folder = os.path.expanduser(configured)  # noqa: PTH111  (Path would take ./~ for it, too)
+    if folder.startswith("~"):
+        raise TaxiError(
+            f"[storage] root: {configured!r} begins with a user who isn't known here; ./~ begins a "
+            "folder of such a name"
+        )
+    return Path(folder)
+
+
 def trips_table(taxi_type: str) -> tuple[str, str]:
     """The schema and name of a taxi type's table."""
     return _table_name("[trips] table", trips().render("table", taxi_type=taxi_type))
@@ -522,7 +534,7 @@ def check(taxi_type: str = "yellow", month: date = date(2024, 1, 1)) -> None:
             raise TaxiError(f"[source] {name}: {error}") from None
     if not source().timeout > 0 or source().retries < 0:
         raise TaxiError("[source] timeout must be above 0, and retries 0 or more")
-    storage().render("root")
+    storage_root()
     url = warehouse().render("url")
     if url != "embedded" and not url.startswith(("postgresql://", "postgres://")):
         raise TaxiError("[warehouse] url: must be 'embedded' or begin with postgresql://")

@@ -10,7 +10,6 @@ import os
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import psycopg2.extensions
 from luigi.configuration import get_config
@@ -29,27 +28,43 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--storage-root", help="folder of the embedded warehouse")
     parser.add_argument("--warehouse-url", help="'embedded', or postgresql://user@host/database")
     options, rest = parser.parse_known_args(arguments)
-    for section, key in (("storage", "root"), ("warehouse", "url")):
-        value = getattr(options, f"{section}_{key}")
-        if value:
-            get_config().set(section, key, value.replace("%", "%%"))
-    root = Path(config.storage().render("root"))
-    if config.warehouse().render("url") == "embedded" and not (root / "warehouse").is_dir():
-        print(f"no warehouse is in {root} yet: load a month first", file=sys.stderr)
-        return 1
+    set_value("storage", "root", options.storage_root)
+    set_value("warehouse", "url", options.warehouse_url)
+    environment = dict(os.environ)
     try:
+        if config.warehouse().render("url") == "embedded":
+            require_warehouse()
+            if warehouse.is_empty():
+                folder = embedded.cluster(config.storage_root())
+                print(f"no month is loaded in {folder} yet", file=sys.stderr)
+            environment = embedded.without_libpq_variables(environment)
         facts = psycopg2.extensions.parse_dsn(warehouse.url())
     except TaxiError as error:
         print(error, file=sys.stderr)
         return 1
     # the password goes by the environment: any user of the machine may list arguments
-    environment = dict(os.environ)
     password = facts.pop("password", "")
     if password:
         environment["PGPASSWORD"] = password
     psql = shutil.which("psql") or embedded.binary("psql")
     command = [str(psql), psycopg2.extensions.make_dsn(**facts), *rest]
     return subprocess.run(command, env=environment, check=False).returncode
+
+
+def set_value(section: str, key: str, value: str | None) -> None:
+    """Set a value of the configuration to that of a flag, if it was given."""
+    if value:
+        get_config().set(section, key, value.replace("%", "%%"))
+
+
+def require_warehouse() -> None:
+    """Raise a TaxiError if there's no embedded warehouse."""
+    root = config.storage_root()
+    if not embedded.exists(root):
+        raise TaxiError(
+            f"no warehouse is in {root.resolve()} yet: load a month first, or name the folder of "
+            "another by --storage-root, or in [storage] root of luigi.cfg"
+        )
 
 
 if __name__ == "__main__":

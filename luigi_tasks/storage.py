@@ -34,7 +34,7 @@ class MonthFiles:
 
     def __init__(self, taxi_type: str, month: date) -> None:
         self.taxi_type, self.month = taxi_type, month
-        root = Path(config.storage().render("root")).resolve()
+        root = config.storage_root().resolve()
         name = Path(TAXI_TYPES[taxi_type].filename(month))
         self.raw = root / "raw" / name
         self.trips = root / "trips" / name
@@ -166,7 +166,7 @@ def _copy_to(made: Path, place: Path) -> None:
 
 def zones_file() -> Path:
     """Where the names of the taxi zones are, until they are loaded."""
-    return Path(config.storage().render("root")).resolve() / "raw" / "taxi_zone_lookup.csv"
+    return config.storage_root().resolve() / "raw" / "taxi_zone_lookup.csv"
 
 
 def remove(*files: Path) -> None:
@@ -181,7 +181,7 @@ def remove(*files: Path) -> None:
 
 def left_over() -> set[tuple[str, date]]:
     """The taxi types and months that have files in work."""
-    root = Path(config.storage().render("root"))
+    root = config.storage_root()
     pattern = re.compile(rf"({'|'.join(TAXI_TYPES)})_tripdata_([12]\d{{3}}-(?:0[1-9]|1[0-2]))\b")
     found = [
         pattern.match(path.name)

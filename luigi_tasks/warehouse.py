@@ -6,12 +6,13 @@ What is sent to it stands in ``sql/``. A file is a Jinja2 template: names go thr
 
 import json
 import logging
+import multiprocessing
 import os
 import re
 import socket
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import date, datetime, timezone
 from functools import lru_cache, partial
@@ -42,6 +43,7 @@ from luigi_tasks.catalog import (
 from luigi_tasks.chunks import Chunks, ahead
 from luigi_tasks.errors import SystemicError, TaxiError
 from luigi_tasks.reference import ZONES_COMMENT, Zone
+from luigi_tasks.reports import printable
 from luigi_tasks.source import Announced, Edition, shown
 
 logger = logging.getLogger("luigi-interface.warehouse")
@@ -539,11 +541,16 @@ def reset(taxi_type: str, month: date) -> int:
     return removed
 
 
+def is_empty() -> bool:
+    """Whether no month was ever loaded."""
+    return not _ask("is_empty", "has_loads.sql")
+
+
 def url() -> str:
     """The URL to connect to, password and all; an embedded server is started for it."""
     configured = config.warehouse().render("url")
     if configured == "embedded":
-        return embedded.ensure_running(Path(config.storage().render("root")))
+        return embedded.ensure_running(config.storage_root())
     return configured
 
 
@@ -1259,14 +1266,16 @@ def _session() -> connection:
 
 def _connect(address: str) -> connection:
     shown = _without_password(address)
+    is_embedded = config.warehouse().render("url") == "embedded"
     try:
-        session = psycopg2.connect(
-            address,
-            application_name=f"luigi_tasks {os.getpid()} on {socket.gethostname()}"[:63],
-            client_encoding="UTF8",
-            connect_timeout=10,
-            keepalives_idle=60,  # a firewall may forget a connection that waits for a download
-        )
+        with embedded.no_libpq_variables() if is_embedded else nullcontext():
+            session = psycopg2.connect(
+                address,
+                application_name=f"luigi_tasks {os.getpid()} on {socket.gethostname()}"[:63],
+                client_encoding="UTF8",
+                connect_timeout=10,
+                keepalives_idle=60,  # a firewall may forget a connection that waits for a download
+            )
     except psycopg2.OperationalError as error:
         reason = " ".join(str(error).split())
         raise SystemicError(f"the warehouse at {shown} can't be reached: {reason}") from None
@@ -1276,7 +1285,17 @@ def _connect(address: str) -> connection:
     # every name of ours has its schema; nobody's functions come before PostgreSQL's own
     with session.cursor() as cursor:
         cursor.execute("SET search_path = pg_catalog, pg_temp")
+    if multiprocessing.parent_process() is None:  # one line a run, however many its workers are
+        facts = session.info
+        place = f"embedded, in {embedded.cluster(config.storage_root())}" if is_embedded else None
+        _name(place or f"{facts.user}@{facts.host}:{facts.port}/{facts.dbname}")
     return session
+
+
+@lru_cache
+def _name(place: str) -> None:
+    """Log once which warehouse is used."""
+    logger.info("warehouse: %s", printable(place))
 
 
 def _without_password(address: str) -> str:

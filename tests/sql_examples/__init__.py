@@ -30,8 +30,8 @@ zones_table, trips_view = ("taxi", "taxi_zones"), ("taxi", "trips")
 schema = "taxi"
 wanted = [(table, ["unique_row_id"])]
 key = partition_key = "a_key"
-is_logged = becomes_partition = are_new = True
-description = "text"
+is_logged = becomes_partition = are_new = is_new = True
+description = role = hashed = "text"
 new = ["request_source"]
 relation, column = "public.green_trips_named", "vendor_id"
 start, stop, month = "2024-01-01", "2024-02-01", "2024-01-01"
