@@ -98,6 +98,37 @@ def ensure_running(root: Path) -> str:
         return _url(folder)
 
 
+def serve(root: Path, port: int) -> bool:
+    """Have the warehouse served on a TCP port of this machine, too, until nobody uses it any more.
+
+    A server that runs without is started anew, which can't be while somebody uses it.
+
+    :returns: whether it is served.
+    :raises TaxiError: as for ``ensure_running``, or the port is taken.
+    """
+    folder = cluster(root)
+    with _starting(root, folder):
+        if is_served(root, port):
+            _use(folder)
+        else:
+            try:
+                _use(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return False
+            if _is_running(folder):
+                _stop(folder)
+            _check_port(port)
+        _start(folder, port)
+    return True
+
+
+def is_served(root: Path, port: int) -> bool:
+    """Whether the server runs, and listens on the port."""
+    folder = cluster(root)
+    note = _read_note(folder) if _is_running(folder) else None
+    return note is not None and bool(note.address) and note.port == port
+
+
 def cluster(root: Path) -> Path:
     """The folder of the cluster under a storage folder.
 
@@ -527,6 +558,17 @@ def _remove_sockets(folder: Path, note: Note | None) -> None:
             path.unlink(missing_ok=True)
     if note and note.socket.name.startswith(_SOCKETS) and note.socket != folder:
         shutil.rmtree(note.socket, ignore_errors=True)
+
+
+def _check_port(port: int) -> None:
+    if not 0 < port < 65536:
+        raise TaxiError(f"port {port}: must be between 1 and 65535")
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise TaxiError(f"port {port}: {error}; choose another one by --port") from None
 
 
 # --- other machines ---------------------------------------------------------------------------

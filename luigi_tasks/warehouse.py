@@ -27,7 +27,7 @@ import psycopg2.extras
 from dateutil.relativedelta import relativedelta
 from jinja2 import Environment, PackageLoader, StrictUndefined, pass_context
 from luigi.contrib.postgres import PostgresTarget
-from psycopg2.extensions import connection, cursor, parse_dsn
+from psycopg2.extensions import connection, cursor, encrypt_password, parse_dsn
 from psycopg2.sql import Identifier
 
 from luigi_tasks import config, embedded, quality, stopping
@@ -539,6 +539,14 @@ def reset(taxi_type: str, month: date) -> int:
         _unstage(cursor, taxi_type, month)
         _withdraw_markers(cursor, _merged_id(taxi_type, month))
     return removed
+
+
+def set_reader(role: str, password: str) -> None:
+    """Have a role that may read everything, and logs in by a password."""
+    with _labelled_cursor(f"set_reader {role}") as cursor:
+        hashed = encrypt_password(password, role, cursor, "scram-sha-256")
+        is_new = not _rows(cursor, "has_role.sql", role=role)
+        _execute(cursor, "set_reader.sql", role=role, hashed=hashed, is_new=is_new)
 
 
 def is_empty() -> bool:

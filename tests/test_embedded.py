@@ -8,6 +8,7 @@ import pwd
 import re
 import shutil
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -723,3 +724,124 @@ def test_psql_asks_a_warehouse_and_makes_none(tmp_path: Path) -> None:
     ran = psql(tmp_path / "data", "-Atc", "SELECT 40 + 2")
     assert (ran.returncode, ran.stdout) == (0, "42\n"), ran.stderr
     assert ran.stderr == f"no month is loaded in {tmp_path}/data/warehouse yet\n"
+
+
+# --- serving ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def serve(root: Path) -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
+    """Starts ``python -m luigi_tasks.serve``, which ends with the test."""
+    started = []
+
+    def start(*arguments: str) -> "subprocess.Popen[str]":
+        command = [sys.executable, "-m", "luigi_tasks.serve", f"--storage-root={root}", *arguments]
+        started.append(
+            subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        )
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def read_facts(process: "subprocess.Popen[str]") -> dict[str, str]:
+    """What is printed when the warehouse is served, by the first word of each line."""
+    assert process.stdout
+    lines = [process.stdout.readline() for _ in range(6)]
+    assert lines[-1].endswith(", until Ctrl-C.\n"), lines
+    return {line.split()[0]: line.split(maxsplit=1)[1].strip() for line in lines}
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def test_a_tool_reads_a_served_warehouse_by_its_password(
+    root: Path, use: Callable[..., User], serve: Callable[..., "subprocess.Popen[str]"]
+) -> None:
+    port, passwords = free_port(), set()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        process = serve(f"--port={port}")
+        facts = read_facts(process)
+        assert (facts["host"], facts["port"]) == ("127.0.0.1", str(port))
+        file = Path(facts["password"].removeprefix("in "))
+        assert (file.parent, stat.S_IMODE(file.stat().st_mode)) == (root, 0o600)
+        password = file.read_text().strip()
+        passwords.add(password)
+
+        address = {"host": "127.0.0.1", "port": port, "dbname": facts["database"]}
+        reader = address | {"user": facts["user"].partition(",")[0], "password": password}
+        session = psycopg2.connect(**reader)
+        with session.cursor() as cursor:
+            cursor.execute("SELECT count(*) FROM pg_class")
+            assert cursor.fetchall()
+            with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+                cursor.execute("CREATE TABLE public.mine (number integer)")
+        session.close()
+        for refused in (
+            reader | {"password": "guessed"},
+            reader | {"password": ""},
+            reader | {"user": "postgres"},
+            address | {"user": "postgres"},
+        ):
+            with pytest.raises(psycopg2.OperationalError, match=r"password|no pg_hba.conf entry"):
+                psycopg2.connect(**refused)
+
+        # runs go on meanwhile, by the same server, which ends with the last of its users
+        user = use()
+        url = user.read_line()
+        assert ask(url, "SHOW listen_addresses") == ("127.0.0.1",)
+        lists = [each.info["cmdline"] or [] for each in psutil.process_iter(["cmdline"])]
+        assert not any(password in word for words in lists for word in words)
+        assert password not in (root / "warehouse" / "log").read_text()
+        process.send_signal(number)
+        output, _ = process.communicate(timeout=60)
+        assert (process.returncode, output) == (0, "")
+        assert ask(url) == (1,)
+        assert user.end() == 0
+        assert not runs(root)
+    assert len(passwords) == 1
+    assert ask(use().read_line(), "SHOW listen_addresses") == ("",)
+
+
+def test_it_is_served_when_the_run_that_uses_it_has_ended(
+    root: Path, use: Callable[..., User], serve: Callable[..., "subprocess.Popen[str]"]
+) -> None:
+    user = use()
+    url = user.read_line()
+    process = serve(f"--port={free_port()}")
+    assert process.stdout
+    assert process.stdout.readline().startswith("a run uses the warehouse; it is served when")
+    assert ask(url, "SHOW listen_addresses") == ("",)
+    assert user.end() == 0
+    port = read_facts(process)["port"]
+    second = serve(f"--port={port}")
+    assert read_facts(second)["port"] == port
+    for each in (process, second):
+        assert runs(root)
+        each.terminate()
+        assert each.wait(timeout=60) == 0
+    assert not runs(root)
+
+
+def test_what_cannot_be_served_is_one_line(
+    root: Path, serve: Callable[..., "subprocess.Popen[str]"]
+) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        for arguments, message in (
+            ([f"--port={port}"], rf"port {port}: .*Address already in use; choose another one.*"),
+            (["--port=70000"], "port 70000: must be between 1 and 65535"),
+            (["--storage-root=/nowhere"], "no warehouse is in /nowhere yet.*"),
+        ):
+            process = serve(*arguments)
+            output, _ = process.communicate(timeout=60)
+            assert process.returncode == 1
+            assert re.fullmatch(message + "\n", output), output

@@ -1,0 +1,6 @@
+-- The role that reads a served warehouse by TCP, with its password, which comes hashed.
+{% if is_new %}
+CREATE ROLE {{ role | identifier }};
+{% endif %}
+ALTER ROLE {{ role | identifier }} LOGIN PASSWORD {{ hashed | value }};
+GRANT pg_read_all_data TO {{ role | identifier }};
