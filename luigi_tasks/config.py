@@ -378,6 +378,12 @@ class storage(_Templated, luigi.Config):
 class warehouse(_Templated, luigi.Config):
     url = luigi.Parameter(description="'embedded', or postgresql://user@host/database")
     schema = luigi.Parameter(description="schema of ledger, markers, names of codes, and views")
+    lock_timeout = luigi.FloatParameter(
+        description="minutes to wait for other runs and for readers of a table; 0: no limit"
+    )
+    retries = luigi.IntParameter(
+        description="how often it is tried again when it can't be reached or breaks off"
+    )
 
 
 class trips(_Templated, luigi.Config):
@@ -538,6 +544,8 @@ def check(taxi_type: str = "yellow", month: date = date(2024, 1, 1)) -> None:
     url = warehouse().render("url")
     if url != "embedded" and not url.startswith(("postgresql://", "postgres://")):
         raise TaxiError("[warehouse] url: must be 'embedded' or begin with postgresql://")
+    if not warehouse().lock_timeout >= 0 or warehouse().retries < 0:
+        raise TaxiError("[warehouse] lock_timeout and retries must be 0 or more")
     known = dict.fromkeys(c.name for kind in TAXI_TYPES.values() for c in kind.columns)
     if unknown := [name for name in _named_columns() if name not in known]:
         columns = transform().columns

@@ -203,6 +203,7 @@ def fetch(
     retries: int = 5,
     report: Callable[[int, int | None], None] = _say_nothing,
     must_be_read: bool = True,
+    before_publishing: Callable[[], None] = lambda: None,
 ) -> Edition:
     """Fetch the file at `url` to `path`, whole and verified or not at all.
 
@@ -210,6 +211,7 @@ def fetch(
     :param retries: how many tries in a row may fail, or bring nothing new, before giving up
     :param report: is told the bytes on disk so far and their total, if the source says it
     :param must_be_read: whether it must be of a form that the transform reads, not a script
+    :param before_publishing: is called when all is there, and may refuse to have it published
     :raises TaxiError: if the file isn't published there, can't be reached or written, or isn't
         what it must be
     """
@@ -246,6 +248,7 @@ def fetch(
                 sha256=digests["sha256"],
                 seconds=round(time.monotonic() - started, 3),
             )
+            before_publishing()
             _publish(part, path, edition)
             return edition
 

@@ -91,7 +91,14 @@ class Step(MonthTask):
     """A task that works on a month while no other run does."""
 
     def run(self) -> None:
-        """Wait for the month's turn, and do the work unless another run has done it meanwhile."""
+        """Wait for the month's turn, and do the work unless another run has done it meanwhile.
+
+        When the warehouse breaks off, all of that is done anew. If it had committed after all,
+        there is nothing left to do.
+        """
+        warehouse.with_retries(self._run)
+
+    def _run(self) -> None:
         with warehouse.turn(self.label):
             if self.complete():  # type: ignore[attr-defined]
                 return
@@ -192,6 +199,7 @@ class TaxiDownload(FileStep, luigi.Task):
                 retries=settings.retries,
                 report=progress,
                 must_be_read=not script.reads_published(),
+                before_publishing=warehouse.check_turn,
             )
         logger.info("%s: fetched %d bytes", self.label, edition.bytes)
 
@@ -225,6 +233,7 @@ class TaxiTransform(FileStep, luigi.Task):
                 outputs=made.outputs,
                 metrics=made.metrics,
             )
+            warehouse.check_turn()
             files.keep(made.trips, made.rejects, load)
         self._tell(load)
 
@@ -369,6 +378,9 @@ class TaxiZones(CheckedTask, luigi.Task):
         return warehouse.ZonesTarget(config.source().render("zones_url"))
 
     def run(self) -> None:
+        warehouse.with_retries(self._run)
+
+    def _run(self) -> None:
         settings, url = config.source(), config.source().render("zones_url")
         file = storage.zones_file()
         with warehouse.turn("taxi zones"):

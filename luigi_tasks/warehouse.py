@@ -6,20 +6,23 @@ What is sent to it stands in ``sql/``. A file is a Jinja2 template: names go thr
 
 import json
 import logging
+import math
 import multiprocessing
 import os
 import re
+import select
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import closing, contextmanager, nullcontext, suppress
+from contextvars import ContextVar
 from dataclasses import asdict, dataclass, field
 from datetime import date, datetime, timezone
 from functools import lru_cache, partial
 from importlib.metadata import version
-from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg2
 import psycopg2.errors
@@ -27,7 +30,13 @@ import psycopg2.extras
 from dateutil.relativedelta import relativedelta
 from jinja2 import Environment, PackageLoader, StrictUndefined, pass_context
 from luigi.contrib.postgres import PostgresTarget
-from psycopg2.extensions import connection, cursor, encrypt_password, parse_dsn
+from psycopg2.extensions import (
+    TRANSACTION_STATUS_IDLE,
+    connection,
+    cursor,
+    encrypt_password,
+    parse_dsn,
+)
 from psycopg2.sql import Identifier
 
 from luigi_tasks import config, embedded, quality, stopping
@@ -50,15 +59,36 @@ logger = logging.getLogger("luigi-interface.warehouse")
 
 #: MERGE came with PostgreSQL 15.
 OLDEST_SERVER = 150000
-#: The first key of our advisory locks: "taxi" in ASCII. The second one is WRITER or a month's.
+#: The first key of our advisory locks: "taxi" in ASCII. The second one is the hash of a name: that
+#: of a month, of a trips table, or DDL.
 ADVISORY_LOCKS = 0x74617869
-WRITER = 0
-#: Seconds between two tries for a lock; a sleep, unlike a wait in the server, can be interrupted.
-LOCK_INTERVAL = 0.5
+#: The lock of whoever creates or alters tables and views, or loads the zones. It comes after a
+#: trips table's, which comes after a month's.
+DDL = "tables"
+#: Seconds between two tries for a lock, at first and at last; a sleep, unlike a wait in the server,
+#: can be interrupted.
+SHORTEST_LOCK_INTERVAL, LOCK_INTERVAL = 0.02, 0.5
+#: Seconds between two log lines about who holds the lock.
+LOCK_REPORT_INTERVAL = 60.0
+#: How often such a line is put off because nobody was seen to hold it.
+MOST_MISSED = 5
 #: How long what needs a table for itself may wait for readers, and others behind it.
 LOCK_TIMEOUT = "50ms"
 #: Codes of what every statement meets: no connection, no role, no room, no database, a broken disk.
 _SYSTEMIC = re.compile("08|28|3D|53|57P|58|25006")
+#: Codes of what may well succeed once more: the server stops, crashed or starts; or transactions
+#: waited for each other.
+_TRANSIENT = re.compile("08|40|57P0[1235]")
+#: How libpq and PostgreSQL say that of a connection, where there is no code.
+_MAY_CONNECT_LATER = re.compile(
+    "Connection refused|Connection reset|Connection timed out|timeout expired|No route to host"
+    "|Network is unreachable|Temporary failure in name resolution|No such file or directory"
+    "|server closed the connection|database system is|too many clients|too many connections"
+    "|remaining connection slots"
+)
+#: Seconds before the second try of a warehouse that can't be reached, doubled before each further
+#: one; and the longest pause.
+BACKOFF, BACKOFF_MAX = 1.0, 60.0
 _UNREADABLE_URL = (
     "[warehouse] url can't be read; it must be like postgresql://user@host:5432/database, "
     "with %xx for special characters (%%xx in luigi.cfg)"
@@ -101,6 +131,13 @@ _KINDS = {
 #: Temporary tables of a merge.
 _STRAYS: Table = ("pg_temp", "strays")
 _MISSING: Table = ("pg_temp", "missing")
+
+
+Result = TypeVar("Result")
+
+
+class TransientError(SystemicError):
+    """The warehouse can't be reached, or broke off; it may well do its work once more."""
 
 
 @dataclass
@@ -329,21 +366,56 @@ def note_edition(label: str, load_id: int, edition: Edition) -> None:
 def turn(name: str, *, wait: bool = True) -> Iterator[bool]:
     """Hold something, such as ``green 2024-01``, against other runs, on this machine or another.
 
-    Yields whether it is held; that is always so with ``wait``.
+    Yields whether it is held; that is always so with ``wait``. The lock ends with the connection:
+    each transaction, and whoever publishes a file, checks by ``check_turn`` that it's still held.
+
+    :raises TaxiError: it is held by others for longer than ``[warehouse] lock_timeout``.
     """
-    key = (ADVISORY_LOCKS, name)
     with _labelled_cursor(name) as cursor:
-        lock = "SELECT pg_try_advisory_lock(%s, hashtext(%s))"
-        held = _lock(cursor, lock, key, f"on {name}", wait=wait)
+        held = _lock(cursor, name, outlives_transaction=True, wait=wait)
     if not held:
         yield False
         return
+    _turns.append((os.getpid(), name))
     try:
         yield True
     finally:
+        _turns.remove((os.getpid(), name))
         # a connection that broke has given its locks back
         with suppress(psycopg2.Error, TaxiError), _labelled_cursor(name) as cursor:
-            cursor.execute("SELECT pg_advisory_unlock(%s, hashtext(%s))", key)
+            statement = "SELECT pg_advisory_unlock(%s, hashtext(%s))"
+            cursor.execute(statement, (ADVISORY_LOCKS, name))
+
+
+def check_turn() -> None:
+    """Make sure that this process still holds what it took by ``turn``.
+
+    :raises TaxiError: the connection broke, and another run has the lock now.
+    """
+    for pid, name in _turns:
+        if pid == os.getpid():
+            with _labelled_cursor(name) as cursor:
+                _check_turn(cursor, name)
+
+
+def with_retries(work: Callable[[], Result]) -> Result:
+    """Do something, and do it anew while the warehouse can't be reached or breaks off.
+
+    The pauses grow as those for the source do; ``[warehouse] retries`` says how many there are.
+
+    :raises TransientError: the last try failed, too.
+    """
+    for attempt in range(0 if _is_retrying.get() else config.warehouse().retries):
+        mark = _is_retrying.set(True)
+        try:
+            return work()
+        except TransientError as error:
+            pause = min(BACKOFF * 2**attempt, BACKOFF_MAX)
+            logger.warning("%s; trying again in %g s", error, pause)
+        finally:
+            _is_retrying.reset(mark)
+        time.sleep(pause)
+    return work()
 
 
 def stage(
@@ -418,7 +490,7 @@ def merge(taxi_type: str, month: date) -> Merged:
     }
     label = f"TaxiMerge {taxi_type} {month:%Y-%m}"
     _prepare(label)
-    with _transaction(label) as cursor:
+    with _transaction(label, table_lock(trips)) as cursor:
         load = _staged_load(taxi_type, month)
         if load is None:
             raise TaxiError(f"{taxi_type} {month:%Y-%m} isn't staged any more; run again")
@@ -441,6 +513,9 @@ def merge(taxi_type: str, month: date) -> Merged:
         merged.rows_inserted = _merge_strays(cursor, names, rows_by_month.keys() - {month})
         becomes_partition = month in rows_by_month and _becomes_partition(cursor, kind, month)
         if becomes_partition:
+            _politely(
+                cursor, label, lambda: _execute(cursor, "lock_default_partition.sql", **names)
+            )
             present = _execute(cursor, "remove_present.sql", **names, **_bounds(month))
             _execute(cursor, "take_displaced.sql", **names, **_bounds(month))
             merged.rows_inserted += rows_by_month[month] - present
@@ -484,7 +559,7 @@ def load_zones(url: str, zones: Sequence[Zone]) -> int:
     :returns: how many there were.
     """
     _prepare("TaxiZones")
-    with _transaction("TaxiZones") as cursor:
+    with _transaction("TaxiZones", DDL) as cursor:
         [(before,)] = _rows(cursor, "count_zones.sql")
         references = _rows(cursor, "zone_references.sql")
         names = {
@@ -523,13 +598,11 @@ def reset(taxi_type: str, month: date) -> int:
     :returns: how many trips were removed.
     """
     removed = 0
-    names = {
-        "trips": config.trips_table(taxi_type),
-        "filename": TAXI_TYPES[taxi_type].filename(month),
-    }
+    trips = config.trips_table(taxi_type)
+    names = {"trips": trips, "filename": TAXI_TYPES[taxi_type].filename(month)}
     label = f"TaxiReset {taxi_type} {month:%Y-%m}"
     _prepare(label)
-    with _transaction(label) as cursor:
+    with _transaction(label, table_lock(trips)) as cursor:
         everywhere = {"start": "-infinity", "stop": "infinity"}
         last = _last_load(cursor, taxi_type, month)
         for bounds in last.places if last else [everywhere]:
@@ -636,7 +709,7 @@ def _prepare(label: str) -> None:
 
     That is a transaction of its own, since nobody can read a view from then until its end.
     """
-    with _transaction(label) as cursor:
+    with _transaction(label, DDL) as cursor:
         _politely(cursor, label, lambda: _create_missing_tables(cursor))
 
 
@@ -986,7 +1059,7 @@ def _evolve(
         if wanted not in NEW_TYPES:  # it came from a container, perhaps
             raise TaxiError(f"column {name}: its type is {wanted!r}, not of {', '.join(NEW_TYPES)}")
     trips, added, places = config.trips_table(kind.name), [], {}
-    with _transaction(label) as cursor:
+    with _transaction(label, DDL) as cursor:
         present = dict(_rows(cursor, "table_columns.sql", table=trips))
         for name, wanted in new.items():
             place, there = name, present.get(name, wanted)
@@ -1108,19 +1181,21 @@ def _politely(cursor: "_Cursor", label: str, work: Callable[[], Any]) -> None:
     """Do what needs a table for itself, without others waiting behind it for long.
 
     While somebody reads the table, it isn't waited for in the queue, but tried again and again.
+
+    :raises TaxiError: somebody does so for longer than ``[warehouse] lock_timeout``.
     """
     cursor.execute("SAVEPOINT without_lock")
-    for attempt in count():
-        try:
-            cursor.execute("SELECT set_config('lock_timeout', %s, TRUE)", (LOCK_TIMEOUT,))
-            work()
-            cursor.execute("SET LOCAL lock_timeout = DEFAULT")
-            return
-        except psycopg2.errors.LockNotAvailable:
-            cursor.execute("ROLLBACK TO SAVEPOINT without_lock")
-            if attempt == 0:
-                logger.info("%s: waiting for readers of the table", label)
-            time.sleep(LOCK_INTERVAL)
+    waiting = _Waiting(f"{label}: waiting for sessions that use its table")
+    while True:
+        with _blocking_sessions(cursor, enabled=waiting.must_report) as blocking:
+            try:
+                cursor.execute("SELECT set_config('lock_timeout', %s, TRUE)", (LOCK_TIMEOUT,))
+                work()
+                cursor.execute("SET LOCAL lock_timeout = DEFAULT")
+                return
+            except psycopg2.errors.LockNotAvailable:
+                cursor.execute("ROLLBACK TO SAVEPOINT without_lock")
+        waiting.pause(blocking)
 
 
 def _partition_name(table: Table, suffix: str) -> Table:
@@ -1250,6 +1325,10 @@ def _copy(
 # --- sessions, transactions, locks ------------------------------------------------------------
 
 _sessions: dict[tuple[int, str], connection] = {}
+#: What processes hold by ``turn``; a forked one has its parent's entries as well.
+_turns: list[tuple[int, str]] = []
+#: Whether somebody further up tries again.
+_is_retrying = ContextVar("_is_retrying", default=False)
 
 
 class _Cursor(cursor):
@@ -1267,12 +1346,31 @@ class _Cursor(cursor):
 def _session() -> connection:
     """This process's connection. A forked one gets its own, for two can't share a socket."""
     key = (os.getpid(), f"{config.warehouse().url} {config.storage().root}")
-    if key not in _sessions or _sessions[key].closed:
-        _sessions[key] = _connect(url())
+    if key not in _sessions or _is_closed(_sessions[key]):
+        _sessions[key] = _connect(url(), was_reached=key in _sessions)
     return _sessions[key]
 
 
-def _connect(address: str) -> connection:
+def _is_closed(session: connection) -> bool:
+    """Whether a session has ended, as far as this end knows without a question to the server.
+
+    To one that has nothing to do, the server sends nothing but its end, or a notice.
+    """
+    if not session.closed and session.info.transaction_status == TRANSACTION_STATUS_IDLE:
+        is_readable, _, _ = select.select([session], [], [], 0)
+        try:
+            if is_readable:
+                session.cursor().execute("SELECT")
+        except psycopg2.Error:
+            session.close()
+    return bool(session.closed)
+
+
+def _connect(address: str, *, was_reached: bool = False) -> connection:
+    """Open a session of our own.
+
+    :param was_reached: whether this process had one before, so that the URL is right.
+    """
     shown = _without_password(address)
     is_embedded = config.warehouse().render("url") == "embedded"
     try:
@@ -1282,17 +1380,25 @@ def _connect(address: str) -> connection:
                 application_name=f"luigi_tasks {os.getpid()} on {socket.gethostname()}"[:63],
                 client_encoding="UTF8",
                 connect_timeout=10,
-                keepalives_idle=60,  # a firewall may forget a connection that waits for a download
+                # a firewall may forget a connection that waits for a download, a server be gone
+                keepalives_idle=60,
+                keepalives_interval=10,
+                keepalives_count=6,
+                tcp_user_timeout=120_000,
             )
     except psycopg2.OperationalError as error:
         reason = " ".join(str(error).split())
-        raise SystemicError(f"the warehouse at {shown} can't be reached: {reason}") from None
+        may_succeed = was_reached or _MAY_CONNECT_LATER.search(reason)
+        kind = TransientError if may_succeed else SystemicError
+        raise kind(f"the warehouse at {shown} can't be reached: {reason}") from None
     stopping.cancel_with(session)
     _check_version(session.server_version, shown)
     session.autocommit = True
-    # every name of ours has its schema; nobody's functions come before PostgreSQL's own
-    with session.cursor() as cursor:
-        cursor.execute("SET search_path = pg_catalog, pg_temp")
+    with _plain_errors(), session.cursor() as cursor:
+        [(backend,)] = _rows(cursor, "session_settings.sql")
+        # a pooler makes up the number that it gives a client
+        if backend != session.get_backend_pid():
+            _refuse_transaction_pooling(cursor, address, shown)
     if multiprocessing.parent_process() is None:  # one line a run, however many its workers are
         facts = session.info
         place = f"embedded, in {embedded.cluster(config.storage_root())}" if is_embedded else None
@@ -1304,6 +1410,29 @@ def _connect(address: str) -> connection:
 def _name(place: str) -> None:
     """Log once which warehouse is used."""
     logger.info("warehouse: %s", printable(place))
+
+
+def _refuse_transaction_pooling(cursor: cursor, address: str, shown: str) -> None:
+    """Raise a TaxiError if a pooler gives each transaction another session of the server.
+
+    The session that one of our transactions used is then free for that of another connection.
+    """
+    ask = "SELECT pg_backend_pid()"
+    with closing(psycopg2.connect(address, connect_timeout=10)) as other, other.cursor() as others:
+        cursor.execute(ask)
+        first = cursor.fetchall()
+        try:
+            others.execute(ask)  # in a transaction, which keeps the session
+            taken = others.fetchall()
+        except psycopg2.OperationalError:  # or no transaction is possible at all
+            taken = first
+        cursor.execute(ask)
+        if taken == first or cursor.fetchall() != first:
+            raise TaxiError(
+                f"the warehouse at {shown} is behind a pooler that gives each transaction another "
+                "session, so no month can be locked: name the server itself in [warehouse] url, or "
+                "set the pooler's mode to session (pool_mode = session)"
+            )
 
 
 def _without_password(address: str) -> str:
@@ -1338,22 +1467,32 @@ def _labelled_cursor(label: str) -> Iterator[_Cursor]:
 
 def _ask(label: str, file: str, **names: Any) -> list[tuple[Any, ...]]:
     """The rows of a query; none if a table that it asks isn't there."""
-    with _labelled_cursor(label) as cursor:
-        try:
-            return _rows(cursor, file, **names)
-        except (psycopg2.errors.UndefinedTable, psycopg2.errors.InvalidSchemaName):
-            return []
+
+    def ask() -> list[tuple[Any, ...]]:
+        with _labelled_cursor(label) as cursor:
+            try:
+                return _rows(cursor, file, **names)
+            except (psycopg2.errors.UndefinedTable, psycopg2.errors.InvalidSchemaName):
+                return []
+
+    return with_retries(ask)
 
 
 @contextmanager
-def _transaction(label: str) -> Iterator[_Cursor]:
-    """A cursor in a transaction that is alone in writing to this warehouse."""
+def _transaction(label: str, lock: str | None = None) -> Iterator[_Cursor]:
+    """A cursor in a transaction, in which this process still holds what it took by ``turn``.
+
+    :param lock: what no other run has while the transaction lasts: DDL, or a trips table's.
+    """
     with _labelled_cursor(label) as cursor:
         session = cursor.connection
         session.autocommit = False
         try:
-            lock = "SELECT pg_try_advisory_xact_lock(%s, %s)"
-            _lock(cursor, lock, (ADVISORY_LOCKS, WRITER), "in the warehouse")
+            for pid, name in _turns:
+                if pid == os.getpid():
+                    _check_turn(cursor, name)
+            if lock:
+                _lock(cursor, lock)
             yield cursor
             session.commit()
         finally:
@@ -1362,20 +1501,136 @@ def _transaction(label: str) -> Iterator[_Cursor]:
                 session.autocommit = True
 
 
+def table_lock(trips: Table) -> str:
+    """The lock of whoever merges into a trips table, or takes trips out."""
+    return f"table {'.'.join(trips)}"
+
+
 def _lock(
-    cursor: _Cursor, statement: str, key: tuple[Any, ...], where: str, *, wait: bool = True
+    cursor: _Cursor, name: str, *, outlives_transaction: bool = False, wait: bool = True
 ) -> bool:
-    """Try for an advisory lock, until it is had if ``wait``."""
-    for attempt in count():
-        cursor.execute(statement, key)
+    """Try for an advisory lock, until it is had if ``wait``; tell whether it is.
+
+    :raises TaxiError: others have it for longer than ``[warehouse] lock_timeout``.
+    """
+    scope = "" if outlives_transaction else "xact_"
+    statement = f"SELECT pg_try_advisory_{scope}lock(%s, hashtext(%s))"
+    waiting = _Waiting(f"another run is at work on {name}; waiting for it")
+    while True:
+        cursor.execute(statement, (ADVISORY_LOCKS, name))
         if cursor.fetchall() == [(True,)]:
-            break
+            return True
         if not wait:
             return False
-        if attempt == 0:
-            logger.info("another run is at work %s; waiting for it", where)
-        time.sleep(LOCK_INTERVAL)
-    return True
+        holders = _lock_holders(cursor, name) if waiting.must_report else []
+        waiting.pause(_described(cursor, holders))
+
+
+def _lock_holders(cursor: cursor, name: str) -> list[int]:
+    """The numbers of the sessions that have an advisory lock."""
+    rows = _rows(cursor, "lock_holders.sql", advisory_locks=ADVISORY_LOCKS, name=name)
+    return [pid for (pid,) in rows]
+
+
+def _described(cursor: cursor, pids: Sequence[int]) -> list[str]:
+    """What is known of sessions: program, user, host, and what they have done for how long."""
+    if not pids:
+        return []
+    return [text for (text,) in _rows(cursor, "describe_sessions.sql", pids=list(pids))]
+
+
+def _check_turn(cursor: _Cursor, name: str) -> None:
+    """Make sure that this session has a lock; one that was lost is taken again if it's free.
+
+    Whoever had it meanwhile is done: what is there was made by a run that held the lock.
+    """
+    if cursor.connection.get_backend_pid() in _lock_holders(cursor, name):
+        return
+    if not _lock(cursor, name, outlives_transaction=True, wait=False):
+        raise TaxiError(
+            f"{name}: the connection to the warehouse broke, and another run is at work on it now; "
+            "run again to see what it did"
+        )
+    logger.warning("%s: the connection to the warehouse broke; locked it anew", name)
+
+
+class _Waiting:
+    """A wait for what other sessions hold, with ever longer pauses.
+
+    ``must_report`` says that the next pause wants to know who they are.
+    """
+
+    def __init__(self, message: str) -> None:
+        self._message = message
+        self._began = time.monotonic()
+        self._next_report = self._began + LOCK_INTERVAL
+        self._interval = SHORTEST_LOCK_INTERVAL
+        self._missed = 0
+        self._limit = config.warehouse().lock_timeout * 60 or math.inf
+
+    @property
+    def _is_over(self) -> bool:
+        return time.monotonic() - self._began >= self._limit
+
+    @property
+    def must_report(self) -> bool:
+        return self._is_over or time.monotonic() >= self._next_report
+
+    def pause(self, sessions: Sequence[str]) -> None:
+        """Sleep a little.
+
+        :param sessions: those in the way, if that was asked for.
+        :raises TaxiError: that is enough.
+        """
+        if self.must_report:
+            self._missed += 1
+            if sessions or self._missed >= MOST_MISSED:
+                self._report(sessions)
+        time.sleep(self._interval)
+        self._interval = min(2 * self._interval, LOCK_INTERVAL)
+
+    def _report(self, sessions: Sequence[str]) -> None:
+        message = f"{self._message}: {'; '.join(sessions)}" if sessions else self._message
+        if self._is_over:
+            raise TaxiError(
+                f"{message}: gave up after {self._limit / 60:g} minutes, [warehouse] lock_timeout; "
+                "end that session (pg_terminate_backend), or run again when it has ended"
+            )
+        self._missed, self._next_report = 0, time.monotonic() + LOCK_REPORT_INTERVAL
+        logger.info("%s", message)
+
+
+@contextmanager
+def _blocking_sessions(cursor: _Cursor, *, enabled: bool) -> Iterator[list[str]]:
+    """Find out, by another session, who keeps this one waiting while the context lasts."""
+    found: list[str] = []
+    if not enabled:
+        yield found
+        return
+    is_watched, is_over = threading.Event(), threading.Event()
+    pid = cursor.connection.get_backend_pid()
+
+    def watch(session: connection) -> None:
+        with suppress(psycopg2.Error), session.cursor() as watching:
+            while not is_over.is_set() and not found:
+                is_watched.set()
+                blocking = [pid for (pid,) in _rows(watching, "blocking_sessions.sql", pid=pid)]
+                found.extend(_described(watching, blocking))
+
+    try:
+        watcher = _connect(url())
+    except TaxiError:  # it has no more connections, perhaps
+        yield found
+        return
+    with closing(watcher):
+        thread = threading.Thread(target=watch, args=(watcher,))
+        thread.start()
+        is_watched.wait()
+        try:
+            yield found
+        finally:
+            is_over.set()
+            thread.join()
 
 
 @contextmanager
@@ -1411,11 +1666,17 @@ def _plain_errors() -> Iterator[None]:
             f"the warehouse refuses: {_first_line(error)}, and it isn't one of ours; rename it"
         ) from None
     except (psycopg2.errors.ReadOnlySqlTransaction, psycopg2.OperationalError) as error:
+        code = error.pgcode or "08"
         happened = "refuses" if error.pgcode else "broke the connection"
-        kind = SystemicError if _SYSTEMIC.match(error.pgcode or "08") else TaxiError
+        kinds = (
+            (TransientError, _TRANSIENT),
+            (SystemicError, _SYSTEMIC),
+            (TaxiError, re.compile("")),
+        )
+        kind = next(kind for kind, codes in kinds if codes.match(code))
         raise kind(f"the warehouse {happened}: {_first_line(error)}") from None
     except psycopg2.InterfaceError as error:  # closed in the midst of a transaction
-        raise SystemicError(f"the warehouse broke the connection: {_first_line(error)}") from None
+        raise TransientError(f"the warehouse broke the connection: {_first_line(error)}") from None
 
 
 def _untranslatable(error: psycopg2.Error) -> str:

@@ -40,7 +40,7 @@ def assert_refused(run: Run, code: int | None, *words: str) -> None:
 
 
 def is_empty(database: Database) -> bool:
-    relations = "SELECT FROM pg_class WHERE relnamespace = 'public'::regnamespace"
+    relations = "SELECT 1 FROM pg_class WHERE relnamespace = 'public'::regnamespace"
     return database.query(relations) == []
 
 

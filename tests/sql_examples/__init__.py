@@ -44,3 +44,4 @@ update_ids = names = relations = ["text"]
 load = {"taxi_type": "green", "rows_read": 1}
 references = [("public", "green_trips", "pickup_location_id", "location_id")]
 location_ids = [1]
+advisory_locks, name, pid, pids = 1, "green 2024-01", 1, [1]

@@ -1,0 +1,30 @@
+-- Settings of a session that loads months. Every name of ours has its schema, so no function comes
+-- before PostgreSQL's own. There is no limit of time but ours, as for a backup. The end of a
+-- connection is noticed within a minute or two, so that no lock outlives its host for long. And
+-- whoever waited for a lock sees what was committed meanwhile.
+SET search_path = pg_catalog, pg_temp;
+
+SELECT pg_backend_pid() AS backend
+FROM (
+    SELECT set_config(wanted.name, wanted.setting, FALSE) AS setting
+    FROM (
+        VALUES
+        ('default_transaction_isolation', 'read committed'),
+        ('statement_timeout', '0'),
+        ('lock_timeout', '0'),
+        ('transaction_timeout', '0'),
+        ('idle_session_timeout', '0'),
+        ('idle_in_transaction_session_timeout', '0'),
+        ('tcp_keepalives_idle', '30'),
+        ('tcp_keepalives_interval', '10'),
+        ('tcp_keepalives_count', '3'),
+        ('tcp_user_timeout', '60000'),
+        ('client_connection_check_interval', '10000')
+    ) AS wanted (name, setting)
+    INNER JOIN pg_settings ON wanted.name = pg_settings.name
+    -- a server on Windows can't look for the end of a connection while it works
+    WHERE
+        wanted.name <> 'client_connection_check_interval'
+        OR version() !~* 'mingw|visual|windows'
+) AS applied
+HAVING count(applied.setting) > 0;
