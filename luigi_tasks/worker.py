@@ -93,3 +93,17 @@ def phase_out() -> None:
             os.kill(parent.pid, signal.SIGUSR1)  # type: ignore[arg-type]
     elif callable(signal.getsignal(signal.SIGUSR1)):
         os.kill(os.getpid(), signal.SIGUSR1)
+
+
+def _start_by_fork() -> None:
+    """Have Luigi start its processes by fork wherever this runs; it was written for that.
+
+    From Python 3.14 on, and on macOS, a process is no fork by default: it would know none of the
+    flags, and load into another warehouse than the one asked for.
+    """
+    fork: Any = multiprocessing.get_context("fork")
+    luigi.worker.multiprocessing = fork
+    luigi.worker.TaskProcess._Popen = staticmethod(fork.Process._Popen)  # type: ignore[method-assign]
+
+
+_start_by_fork()

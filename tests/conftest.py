@@ -206,6 +206,14 @@ class Run:
     output: str
 
 
+STARTING_BY = """
+import multiprocessing, sys
+multiprocessing.set_start_method(sys.argv.pop(1))
+from luigi.cmdline import luigi_run
+luigi_run()
+"""
+
+
 @dataclass
 class Luigi:
     """The real ``luigi`` command, in a folder of its own."""
@@ -213,11 +221,15 @@ class Luigi:
     folder: Path
     settings: dict[str, str] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict)
+    #: How Python starts processes, where it isn't to be this Python's own way.
+    start_method: str = ""
 
     def command(self, task: str, *flags: str) -> list[str]:
-        binary = Path(PYTHON).with_name("luigi")
+        binary = [str(Path(PYTHON).with_name("luigi"))]
+        if self.start_method:
+            binary = [PYTHON, "-c", STARTING_BY, self.start_method]
         settings = [word for flag, value in self.settings.items() for word in (flag, value)]
-        return [str(binary), "--module", "luigi_tasks", task, *flags, *settings]
+        return [*binary, "--module", "luigi_tasks", task, *flags, *settings]
 
     def start(self, task: str, *flags: str) -> "subprocess.Popen[str]":
         return subprocess.Popen(

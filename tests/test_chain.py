@@ -212,6 +212,20 @@ def test_two_workers_make_what_one_makes(
         assert database.contents() == undisturbed.contents
 
 
+@on_one_server
+@pytest.mark.parametrize("method", ["forkserver", "spawn"])
+def test_workers_know_the_flags_however_python_starts_processes(
+    method: str, command: Luigi, database: Database, undisturbed: Undisturbed
+) -> None:
+    """Since 3.14 it doesn't fork."""
+    command.start_method = method
+    for _ in range(2):
+        run = merge_three(command, "--workers=2", "--parallel-scheduling")
+        assert database.contents() == undisturbed.contents
+    assert not (command.folder / "data" / "warehouse").exists()
+    assert "INFO" in run.output
+
+
 # --- single tasks -------------------------------------------------------------------------------
 
 
