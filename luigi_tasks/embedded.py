@@ -368,6 +368,7 @@ def _start(folder: Path, port: int | None = None) -> None:
                     f"the embedded warehouse doesn't start: {reason}; see the end of {log}"
                 )
             launched = None
+            time.sleep(1)
         elif is_late:
             raise TaxiError(
                 f"the embedded warehouse isn't ready after {START_TIMEOUT} s; see the end of {log}"
@@ -401,7 +402,8 @@ def _launch(folder: Path, port: int | None) -> int:
         command += ["-c", f"{name}={value}"]
     lock = _locked(folder, "server", fcntl.LOCK_SH)
     with lock, (folder / "log").open("ab") as log:
-        _give_to_server(folder / "log", folder)
+        for file in (folder / "log", Path(lock.name)):
+            _give_to_server(file, folder)
         lock.truncate(0)
         lock.write(json.dumps(_here()))
         lock.flush()

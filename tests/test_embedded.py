@@ -580,6 +580,24 @@ def test_a_user_without_a_name_is_told_in_initdbs_words(empty_root: Path) -> Non
         embedded._initdb(folder)
 
 
+def test_root_runs_somebodys_warehouse_as_that_user(root: Path, use: Callable[..., User]) -> None:
+    if os.geteuid() != 0:
+        skip("only root can be somebody else")
+    _, _, daemon, group, *_ = pwd.getpwnam("daemon")
+    subprocess.run(["chown", "-R", f"{daemon}:{group}", root], check=True)
+    user = use()
+    assert ask(user.read_line()) == (1,)
+    assert psutil.Process(postmaster(root)).uids().real == daemon
+    assert user.end() == 0
+    needed = [*(root / "warehouse").rglob("*"), root / ".warehouse.server.lock"]
+    assert {path.stat().st_uid for path in needed} == {daemon}
+    os.chown(root / "warehouse", 0, 0)
+    with pytest.raises(
+        TaxiError, match=r"is root's, .*; give it to another user, such as by chown"
+    ):
+        embedded.ensure_running(root)
+
+
 # --- other machines -----------------------------------------------------------------------------
 
 
