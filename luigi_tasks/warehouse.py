@@ -561,18 +561,15 @@ def load_zones(url: str, zones: Sequence[Zone]) -> int:
     _prepare("TaxiZones")
     with _transaction("TaxiZones", DDL) as cursor:
         [(before,)] = _rows(cursor, "count_zones.sql")
-        references = _rows(cursor, "zone_references.sql")
-        names = {
-            "zones": zones,
-            "location_ids": [zone.location_id for zone in zones],
-            "references": references,
-            "update_id_prefix": _ZONES_PREFIX,
-        }
-        _execute(cursor, "load_zones.sql", **names)
-        kept = _rows(cursor, "kept_zones.sql", **names)
-        if kept:
-            told = ", ".join(str(location_id) for (location_id,) in kept)
-            logger.warning("zones that other tables refer to stay, though they're gone: %s", told)
+        _execute(cursor, "load_zones.sql", zones=zones, update_id_prefix=_ZONES_PREFIX)
+        location_ids = [zone.location_id for zone in zones]
+        if _rows(cursor, "other_zones.sql", location_ids=location_ids):
+            references = _rows(cursor, "zone_references.sql")
+            names = {"location_ids": location_ids, "references": references}
+            _execute(cursor, "remove_zones.sql", **names)
+            kept = _rows(cursor, "other_zones.sql", **names)
+            if told := ", ".join(str(location_id) for (location_id,) in kept):
+                logger.warning("zones that other tables refer to stay, though gone: %s", told)
         target = ZonesTarget(url)
         _set_marker(cursor, target.update_id, target.table)
     return int(before)

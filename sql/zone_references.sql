@@ -3,7 +3,9 @@ SELECT
     referring_schema.nspname AS schema_name,
     referring.relname AS table_name,
     referring_column.attname AS column_name,
-    zone_column.attname AS zone_column
+    zone_column.attname AS zone_column,
+    has_schema_privilege(referring_schema.oid, 'USAGE')
+    AND has_table_privilege(referring.oid, 'SELECT') AS is_readable
 FROM pg_constraint AS foreign_key
 INNER JOIN pg_class AS referring ON foreign_key.conrelid = referring.oid
 INNER JOIN pg_namespace AS referring_schema ON referring.relnamespace = referring_schema.oid

@@ -689,11 +689,15 @@ def role(months: Months, server: Server, settings: Set) -> Iterator[Callable[[st
 
 
 def test_a_role_that_may_not_create_is_told_what_it_needs(
-    months: Months, role: Callable[[str], str]
+    months: Months, role: Callable[[str], str], settings: Set
 ) -> None:
     role("")
     for _ in range(2):
         assert "needs CREATE on the schema" in refusal(lambda: months.stage(trips(2)))
+    settings("warehouse", "schema", "taxi")
+    told = refusal(lambda: months.stage(trips(2)))
+    assert "permission denied for database" in told
+    assert "on the database, if they aren't there" in told
 
 
 def test_a_role_that_may_create_loads(months: Months, role: Callable[[str], str]) -> None:
@@ -725,6 +729,23 @@ def test_a_role_that_only_reads_can_look_and_is_refused_the_rest(
         assert "read-only" in refusal(lambda: months.stage(trips(2)))
         assert "read-only" in refusal(lambda: warehouse.reset("green", JANUARY))
     assert months.count() == 2
+
+
+@on_one_server
+def test_zones_that_a_table_refers_to_which_may_not_be_read_stay(
+    months: Months, role: Callable[[str], str]
+) -> None:
+    name = role("GRANT CREATE ON SCHEMA public TO {role}")
+    zones = [Zone(1, "EWR", "Newark", "EWR"), Zone(2, "Queens", "Jamaica Bay", "Boro Zone")]
+    warehouse.load_zones("file:///zones.csv", zones)
+    months.database.query("CREATE TABLE shifts (zone integer REFERENCES taxi_zones)")
+    for put in (zones, zones[1:], zones[:1]):
+        assert warehouse.load_zones("file:///zones.csv", put) == 2
+        assert months.count("taxi_zones") == 2
+    months.database.query(f"GRANT SELECT ON shifts TO {name}")
+    warehouse.load_zones("file:///zones.csv", zones[:1])
+    assert months.count("taxi_zones") == 1
+    months.database.query("DROP TABLE shifts")
 
 
 # who can't be reached

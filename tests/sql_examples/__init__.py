@@ -42,6 +42,6 @@ update_id = target_table = comment = update_id_prefix = "text"
 edition, load_id = {"etag": "text", "last_modified": "text"}, 1
 update_ids = names = relations = ["text"]
 load = {"taxi_type": "green", "rows_read": 1}
-references = [("public", "green_trips", "pickup_location_id", "location_id")]
+references = [("public", "green_trips", "pickup_location_id", "location_id", True)]
 location_ids = [1]
 advisory_locks, name, pid, pids = 1, "green 2024-01", 1, [1]

@@ -1,0 +1,16 @@
+-- Zones that are gone from the source, unless something refers to them, whatever its foreign key
+-- would do about it. In a table that may not be read, something may.
+DELETE FROM {{ zones_table | identifier }} AS present
+WHERE
+    {% for schema_name, table_name, column_name, zone_column, is_readable in references %}
+    {% if is_readable %}
+    NOT EXISTS (
+        SELECT
+        FROM {{ (schema_name, table_name) | identifier }} AS referring
+        WHERE referring.{{ column_name | identifier }} = present.{{ zone_column | identifier }}
+    ) AND -- noqa: LT03
+    {% else %}
+    FALSE AND -- noqa: LT03
+    {% endif %}
+    {% endfor %}
+    NOT present.location_id = ANY({{ location_ids | value }}::integer[]);
