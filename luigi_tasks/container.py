@@ -21,7 +21,7 @@ import psutil
 
 from luigi_tasks import config, engine, image, stopping
 from luigi_tasks.chunks import Chunks
-from luigi_tasks.errors import TaxiError
+from luigi_tasks.errors import SystemicError, TaxiError
 from luigi_tasks.job import Job
 from luigi_tasks.reports import Lines, Reports
 
@@ -52,12 +52,15 @@ def ran(job: Job, folder: Path, reports: Reports) -> Iterator[int]:
         from docker.errors import APIError
 
         _remove_those_of_dead_runs(client)
-        name = image.ensure(client, job.image)
+        try:
+            name = image.ensure(client, job.image)
+        except TaxiError as error:
+            raise SystemicError(str(error)) from None
         try:
             container = _create(client, name, job, folder)
         except APIError as error:
             if any(f" {path}" in engine.said(error) for path in (folder, *job.paths.values())):
-                raise TaxiError(
+                raise SystemicError(
                     f"the Docker engine doesn't see this machine's files ({engine.said(error)}): "
                     "set [runner] files = copy"
                 ) from None
@@ -156,7 +159,7 @@ def _check_readable(path: Path, user: str) -> None:
     found = path.stat()
     is_owner = user.partition(":")[0] in ("0", "root", str(found.st_uid))
     if not is_owner and not found.st_mode & stat.S_IROTH:
-        raise TaxiError(
+        raise SystemicError(
             f"{path} can't be read by user {user} of the container: let others read it (its umask "
             "was too strict), set [runner] user, or [runner] files = copy"
         )
@@ -202,7 +205,7 @@ def _run(client: "APIClient", container: str, name: str, job: Job, reports: Repo
             f"{job.command[0]} ran out of memory: its limit is {limit}, [runner] memory"
         )
     if code in (126, 127) and "[FATAL tini" in "".join(reports.last_lines):
-        raise TaxiError(
+        raise SystemicError(
             f"{job.command[0]} can't be started in image {name}: {'; '.join(reports.last_lines)}; "
             "[transform] script and [runner] image must fit"
         )

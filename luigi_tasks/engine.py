@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from luigi_tasks import config
-from luigi_tasks.errors import TaxiError
+from luigi_tasks.errors import SystemicError
 
 if TYPE_CHECKING:
     from docker import APIClient
@@ -20,14 +20,14 @@ TIMEOUT = 60
 def connected() -> "Iterator[APIClient]":
     """A connection to the engine of ``[runner] engine``, $DOCKER_HOST or this machine.
 
-    :raises TaxiError: it isn't there, refuses, or goes away.
+    :raises SystemicError: it isn't there, refuses, or goes away.
     """
     try:
         import docker
         import docker.utils
         import requests
     except ImportError:
-        raise TaxiError(
+        raise SystemicError(
             "[runner] kind = docker needs the package docker: scripts/bootstrap docker, or "
             "pip install 'luigi-tasks[docker]'"
         ) from None
@@ -45,11 +45,11 @@ def connected() -> "Iterator[APIClient]":
     try:
         yield client
     except docker.errors.APIError as error:
-        raise TaxiError(f"the Docker engine refuses: {said(error)}") from None
+        raise SystemicError(f"the Docker engine refuses: {said(error)}") from None
     except docker.errors.DockerException as error:  # of the client: its settings, mostly
-        raise TaxiError(f"Docker can't be used: {_first_line(error)}") from None
+        raise SystemicError(f"Docker can't be used: {_first_line(error)}") from None
     except requests.RequestException as error:
-        raise TaxiError(
+        raise SystemicError(
             f"the Docker engine at {url} broke the connection ({_first_line(error)}); look at its "
             "log, and run again"
         ) from None
@@ -69,18 +69,18 @@ def said(error: Any) -> str:
     return " ".join(str(error.explanation or error).split())
 
 
-def _unreachable(url: str, error: Exception) -> TaxiError:
+def _unreachable(url: str, error: Exception) -> SystemicError:
     if _is_within(error, PermissionError):
-        return TaxiError(
+        return SystemicError(
             f"no permission to use the Docker engine at {url}: join its group (usermod -aG docker "
             "$USER, then log in again), or run a rootless engine and name it in [runner] engine"
         )
     if _is_within(error, (FileNotFoundError, ConnectionRefusedError)):
-        return TaxiError(
+        return SystemicError(
             f"no Docker engine answers at {url}: start it (systemctl start docker), name another "
             "in [runner] engine or DOCKER_HOST, or use [runner] kind = process"
         )
-    return TaxiError(f"the Docker engine at {url} can't be used: {_first_line(error)}")
+    return SystemicError(f"the Docker engine at {url} can't be used: {_first_line(error)}")
 
 
 def _is_within(error: Any, kind: Any) -> bool:

@@ -17,7 +17,7 @@ from typing import IO, Any
 import psutil
 
 from luigi_tasks import config, stopping
-from luigi_tasks.errors import TaxiError
+from luigi_tasks.errors import SystemicError, TaxiError
 from luigi_tasks.job import Job
 from luigi_tasks.reports import Lines, Reports
 
@@ -104,7 +104,7 @@ def _start(
             **more,
         )
     except OSError as error:
-        raise TaxiError(f"{command[0]} can't be started: {error}") from None
+        raise SystemicError(f"{command[0]} can't be started: {error}") from None
 
 
 def _find(job: Job, path: str | None) -> list[str]:
@@ -113,7 +113,7 @@ def _find(job: Job, path: str | None) -> list[str]:
         return [name, *arguments]
     found = sys.executable if name == "python" else shutil.which(name, path=path)
     if not found:
-        raise TaxiError(
+        raise SystemicError(
             f"{name} can't be started: there is no such program in PATH; give its whole path, or "
             "run it in a container that has it by [runner] kind = docker"
         )

@@ -3,6 +3,7 @@
 import fnmatch
 import logging
 import os
+import re
 import shutil
 import signal
 import stat
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from luigi_tasks import config, process
-from luigi_tasks.errors import TaxiError
+from luigi_tasks.errors import SystemicError, TaxiError
 from luigi_tasks.job import Job
 from luigi_tasks.reports import Reports, printable
 
@@ -40,6 +41,16 @@ class CommandError(TaxiError):
         self.exit_code = exit_code
 
 
+class NoRoomError(CommandError, SystemicError):
+    """The command ran and failed, since nothing more could be written."""
+
+
+#: What commands say of a disk that takes no more, after the system's or Docker's words.
+_NO_ROOM = re.compile(
+    "no space left on device|disk quota exceeded|read-only file system", re.IGNORECASE
+)
+
+
 def run(job: Job, folder: Path, kind: str | None = None) -> Finished:
     """Run a job, wait for it, and move the files it made to ``folder``.
 
@@ -58,7 +69,8 @@ def run(job: Job, folder: Path, kind: str | None = None) -> Finished:
         _ran(kind or config.runner().kind, job, inner, reports) as code,
     ):
         if code:
-            raise CommandError(_told(job, code, reports), code)
+            told = _told(job, code, reports)
+            raise (NoRoomError if _NO_ROOM.search(told) else CommandError)(told, code)
         return Finished(_move_outputs(job, inner, folder), reports.outputs, reports.metrics)
 
 
@@ -80,7 +92,7 @@ def _working_folder(folder: Path) -> Iterator[Path]:
         inner.mkdir()
         inner.chmod(0o777)
     except OSError as error:
-        raise TaxiError(f"no folder can be made to work in: {error}") from None
+        raise SystemicError(f"no folder can be made to work in: {error}") from None
     try:
         yield inner
     finally:

@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from luigi_tasks import records
-from luigi_tasks.errors import TaxiError
+from luigi_tasks.errors import SystemicError, TaxiError
 from luigi_tasks.reports import printable
 
 if TYPE_CHECKING:
@@ -960,4 +960,4 @@ def _naming_the_file(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         where = f" ({error.filename})" if error.filename not in (None, str(path)) else ""
-        raise TaxiError(f"cannot write {path}: {error.strerror or error}{where}") from error
+        raise SystemicError(f"cannot write {path}: {error.strerror or error}{where}") from error

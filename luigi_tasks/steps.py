@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from luigi_tasks import config, runner, script
-from luigi_tasks.errors import TaxiError
+from luigi_tasks.errors import TaxiError, is_systemic
 from luigi_tasks.job import Job
 from luigi_tasks.runner import CommandError
 from luigi_tasks.script import Script
@@ -81,8 +81,8 @@ class Steps:
     def _transform_raw(self, image: str | None) -> Transformed:
         try:
             return self._transform({self.files.raw.name: self.files.raw}, "built-in", image=image)
-        except CommandError:
-            if config.cleanup().enabled:
+        except CommandError as error:
+            if not is_systemic(error) and config.cleanup().enabled:
                 self.files.remove()  # so that the next run fetches it anew, corrected perhaps
             raise
 
@@ -111,7 +111,7 @@ class Steps:
                 self.files.remove()  # so that the next run fetches it anew
             raise TaxiError(f"{custom.name} wrote to {name}, which it may only read")
         if finished is None:
-            raise TaxiError(f"{custom.name}: {error}")
+            raise TaxiError(f"{custom.name}: {error}") from error
         return finished
 
     def _check(self, custom: Script, made: runner.Finished) -> Transformed:

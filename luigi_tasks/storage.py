@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from luigi_tasks import config, records
 from luigi_tasks.catalog import TAXI_TYPES
-from luigi_tasks.errors import TaxiError
+from luigi_tasks.errors import SystemicError
 
 if TYPE_CHECKING:
     from luigi_tasks.warehouse import Load
@@ -73,7 +73,7 @@ class MonthFiles:
             records.write(self._record, {**facts, "load": asdict(load)})
             self._replace(made, self.trips)
         except OSError as error:
-            raise TaxiError(f"[storage] root: {error}") from None
+            raise SystemicError(f"[storage] root: {error}") from None
 
     @contextmanager
     def work_folder(self) -> Iterator[Path]:
@@ -83,9 +83,13 @@ class MonthFiles:
             self._work.mkdir(parents=True, exist_ok=True)
             folder = Path(tempfile.mkdtemp(prefix=self._work_prefix, dir=self._work))
         except OSError as error:
-            raise TaxiError(f"[storage] root: {error}") from None
+            raise SystemicError(f"[storage] root: {error}") from None
         try:
             yield folder
+        except OSError as error:
+            if error.filename is None:  # it isn't about a file of ours
+                raise
+            raise SystemicError(f"[storage] root: {error}") from None
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 

@@ -705,9 +705,16 @@ def _prepare(label: str) -> None:
     """Have all tables and views there, as this version and the settings want them.
 
     That is a transaction of its own, since nobody can read a view from then until its end.
+
+    :raises SystemicError: what is there can't be used, whatever the month.
     """
-    with _transaction(label, DDL) as cursor:
-        _politely(cursor, label, lambda: _create_missing_tables(cursor))
+    try:
+        with _transaction(label, DDL) as cursor:
+            _politely(cursor, label, lambda: _create_missing_tables(cursor))
+    except TaxiError as error:
+        if type(error) is TaxiError:
+            raise SystemicError(str(error)) from None
+        raise
 
 
 def _create_missing_tables(cursor: "_Cursor") -> None:

@@ -1,8 +1,12 @@
 """What goes wrong is told in one line, by an exit code, and leaves the database as it was."""
 
+import errno
+import logging
+import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
@@ -23,6 +27,11 @@ from conftest import (
 )
 from mirror import Mirror, Page
 
+from luigi_tasks import runner
+from luigi_tasks.errors import TaxiError, is_systemic
+from luigi_tasks.job import Job
+from luigi_tasks.log import OneLine
+from luigi_tasks.runner import CommandError
 from luigi_tasks.sample import schema
 
 KILLED_AT = Path(__file__).parent / "killed_at.py"
@@ -427,13 +436,14 @@ def test_a_role_that_may_not_create_tables_is_told(
 def test_tables_of_another_role_are_told(
     command_merged: Luigi, merged: Database, server: Server, role: str, published: Published
 ) -> None:
-    published.write("green", "2024-04")
+    for month in ("2024-04", "2024-05"):
+        published.write("green", month)
     merged.query(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}")
     merged.query(f"GRANT CREATE ON SCHEMA public TO {role}")
     before = merged.contents()
     command_merged.settings["--warehouse-url"] = server.url("merged", role)
     command_merged.settings["--source-url"] = published.url
-    run = command_merged.merge_range("green", "2024-01", "2024-05")
+    run = command_merged.merge_range("green", "2024-01", "2024-06")
     assert_refused(run, FAILED, "the warehouse refuses", "permission denied", "must own")
     assert merged.contents() == before
 
@@ -442,10 +452,11 @@ def test_tables_of_another_role_are_told(
 def test_a_warehouse_that_only_reads_is_told(
     command_merged: Luigi, merged: Database, undisturbed: Undisturbed, published: Published
 ) -> None:
-    published.write("green", "2024-04")
+    for month in ("2024-04", "2024-05"):
+        published.write("green", month)
     merged.query("ALTER DATABASE merged SET default_transaction_read_only = on")
     command_merged.settings["--source-url"] = published.url
-    run = command_merged.merge_range("green", "2024-01", "2024-05")
+    run = command_merged.merge_range("green", "2024-01", "2024-06")
     assert_refused(run, FAILED, "the warehouse refuses", "read-only transaction")
     assert merged.contents() == undisturbed.contents
 
@@ -474,43 +485,136 @@ def test_a_storage_folder_that_cannot_be_written_is_told(
         command.settings["--warehouse-url"] = "embedded"
         assert_refused(command(*MONTH), NOT_ASKED, "[storage] root", "file/data", "Not a directory")
     else:
-        assert_refused(command(*MONTH), FAILED, "cannot write", "file/data", "Not a directory")
+        run = command.merge_range("green", "2024-01", "2024-04")
+        assert_refused(run, FAILED, "cannot write", "file/data", "Not a directory")
         assert is_empty(database)
 
 
 @pytest.fixture
-def tiny_disk(tmp_path: Path) -> Iterator[Path]:
+def tiny_disk() -> Iterator[Path]:
     """A folder with room for a megabyte."""
-    folder = tmp_path / "tiny"
-    folder.mkdir()
+    # not pytest's folder: the server's user must get to it
+    folder = Path(tempfile.mkdtemp(prefix="disk-"))
     mount = shutil.which("mount")
     mounted = mount and subprocess.run(
         [mount, "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder], capture_output=True
     )
     if not mounted or mounted.returncode:
+        folder.rmdir()
         skip("a small disk can be mounted by root only")
     yield folder
     subprocess.run(["umount", folder], check=True)
+    folder.rmdir()
 
 
 @on_one_server
-@pytest.mark.parametrize("rows", [60_000, 20_000], ids=["by the download", "by the transform"])
-def test_a_full_disk_is_told(
-    command_merged: Luigi, merged: Database, published: Published, tiny_disk: Path, rows: int
+@pytest.mark.parametrize(
+    ("rows", "workers"), [(60_000, 2), (20_000, 1)], ids=["by the download", "by the transform"]
+)
+def test_a_full_disk_ends_the_run(
+    command_merged: Luigi, published: Published, tiny_disk: Path, rows: int, workers: int
 ) -> None:
-    size = published.write("green", "2024-04", rows=rows).stat().st_size
+    """Of two workers, each may have a month in work."""
+    merged = Database(command_merged.settings["--warehouse-url"])
+    file = published.write("green", "2024-04", rows=rows)
     if rows == 60_000:
-        assert size > 1_048_576
-        words = ["cannot write", "green_tripdata_2024-04", "No space left on device"]
+        assert file.stat().st_size > 1_048_576
+        words = ["cannot write", "No space left on device", "the run ends here"]
     else:
-        assert 500_000 < size < 1_000_000
-        words = ["No space left on device"]
+        assert 500_000 < file.stat().st_size < 1_000_000
+        words = ["No space left on device", "the run ends here"]
+    for month in ("2024-05", "2024-06", "2024-07"):
+        shutil.copy(file, published.folder / f"green_tripdata_{month}.parquet")
     command_merged.settings["--source-url"] = published.url
     before = merged.contents()
-    flag = f"--storage-root={tiny_disk}"
-    run = command_merged.merge_range("green", "2024-01", "2024-05", flag)
-    assert_refused(run, FAILED, *words)
-    assert merged.contents() == before
+    flags = [f"--storage-root={tiny_disk}", f"--workers={workers}"]
+    for _ in range(2):
+        run = command_merged.merge_range("green", "2024-01", "2024-08", *flags)
+        told = [line for line in run.output.splitlines() if all(word in line for word in words)]
+        assert run.code == FAILED, run.output
+        assert 1 <= len(told) <= workers, run.output
+        assert "Traceback" not in run.output, run.output
+        assert "running   TaxiDownload(month=2024-06" not in run.output, run.output
+        assert merged.contents() == before
+        left = files_in_work(tiny_disk)
+        assert not [name for name in left if "2024-06" in name or "2024-07" in name]
+        assert workers == 2 or not [name for name in left if "2024-05" in name]
     run = command_merged.merge_range("green", "2024-01", "2024-05")
     assert run.code == 0, run.output
     assert merged.value("SELECT count(*) FROM load_history") == 4
+
+
+def remount(folder: Path, options: str) -> None:
+    subprocess.run(["mount", "-o", f"remount,{options}", folder], check=True)
+
+
+@on_one_server
+def test_a_disk_that_can_only_be_read_ends_the_run(
+    command: Luigi, database: Database, tiny_disk: Path
+) -> None:
+    remount(tiny_disk, "ro")
+    try:
+        run = command.merge_range("green", "2024-01", "2024-04", f"--storage-root={tiny_disk}")
+    finally:
+        remount(tiny_disk, "rw")
+    assert_refused(run, FAILED, "cannot write", "Read-only file system", "the run ends here")
+    assert is_empty(database)
+
+
+@on_one_server
+def test_a_full_disk_of_the_server_ends_the_run(
+    command_merged: Luigi,
+    merged: Database,
+    published: Published,
+    tiny_disk: Path,
+    server: Server,
+) -> None:
+    """What the failed month has written there goes with its transaction."""
+    cluster = Path(merged.value("SELECT current_setting('data_directory')"))
+    os.chown(tiny_disk, cluster.stat().st_uid, -1)
+    for month in ("2024-04", "2024-05"):
+        published.write("green", month, rows=10_000)
+    server.execute(f"CREATE TABLESPACE tiny LOCATION '{tiny_disk}'")
+    try:
+        server.execute("ALTER DATABASE merged SET default_tablespace = tiny")
+        command_merged.settings["--source-url"] = published.url
+        before = merged.contents()
+        run = command_merged.merge_range("green", "2024-01", "2024-06")
+        words = ["the warehouse refuses", "No space left on device", "the run ends here"]
+        assert_refused(run, FAILED, *words)
+        assert merged.contents() == before
+        assert "2024-05: fetched" not in run.output
+        server.execute("ALTER DATABASE merged RESET default_tablespace")
+        run = command_merged.merge_range("green", "2024-01", "2024-06")
+        assert run.code == 0, run.output
+    finally:
+        merged.query("DROP TABLE IF EXISTS green_trips CASCADE")
+        server.execute("DROP TABLESPACE tiny")
+
+
+def test_a_script_that_finds_no_room_ends_the_run(tiny_disk: Path) -> None:
+    code = "open('trips.parquet', 'wb').write(bytes(2_000_000))"
+    job = Job("TaxiTransform", "green 2024-01", ["python", "-c", code], outputs=["*.parquet"])
+    with pytest.raises(CommandError, match="No space left on device") as failed:
+        runner.run(job, tiny_disk, "process")
+    assert is_systemic(failed.value)
+    job = Job("TaxiTransform", "green 2024-01", ["python", "-c", "raise SystemExit('broken')"])
+    with pytest.raises(CommandError, match="broken") as failed:
+        runner.run(job, tiny_disk, "process")
+    assert not is_systemic(failed.value)
+
+
+@pytest.mark.parametrize(
+    ("number", "systemic"),
+    [(errno.EDQUOT, True), (errno.EMFILE, True), (errno.ENOENT, False), (errno.EISDIR, False)],
+)
+def test_a_fault_of_the_machine_is_told_from_others(number: int, systemic: bool) -> None:
+    error = OSError(number, os.strerror(number), "/a/file")
+    assert is_systemic(error) is systemic
+    mistake = TaxiError("a file can't be written")
+    mistake.__context__ = error
+    assert is_systemic(mistake) is systemic
+    record = logging.makeLogRecord({"msg": "failed TaxiDownload", "exc_info": (None, error, None)})
+    OneLine().filter(record)
+    assert (record.exc_info is None) is systemic
+    assert ("the run ends here" in record.getMessage()) is systemic
