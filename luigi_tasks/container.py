@@ -85,7 +85,7 @@ def ran(job: Job, folder: Path, reports: Reports) -> Iterator[int]:
                 logger.warning("%s: the container is kept: %s", job.month, "; ".join(looks))
             raise
         finally:
-            with stopping.removing():
+            with stopping.undisturbed():
                 _remove(client, container, keep=keep)
 
 

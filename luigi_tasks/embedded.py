@@ -27,10 +27,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import quote
 
+from luigi_tasks import stopping
 from luigi_tasks.errors import TaxiError
 
 logger = logging.getLogger("luigi-interface.embedded")
@@ -71,6 +73,8 @@ USER = "pgserver"
 _SOCKETS = "luigi_tasks-"
 #: This process's lock as a user, by the cluster's folder.
 _users: dict[Path, IO[str]] = {}
+#: The number of a server that isn't ready yet.
+_launched: dict[Path, int] = {}
 
 
 @dataclass(frozen=True)
@@ -217,7 +221,9 @@ def _use(folder: Path, kind: int = fcntl.LOCK_SH) -> None:
     """Count as a user until this process ends; as the only one if the lock is for one alone."""
     if folder not in _users:
         _users[folder] = _locked(folder, "users", kind)
-        atexit.register(_stop_if_alone, folder, os.getpid())
+        stop = partial(_stop_if_alone, folder, os.getpid())
+        atexit.register(stop)
+        stopping.at_last(stop)
     else:
         fcntl.flock(_users[folder], kind)
     # who may start and stop the server is the only one that changes this
@@ -227,12 +233,16 @@ def _use(folder: Path, kind: int = fcntl.LOCK_SH) -> None:
 def _stop_if_alone(folder: Path, owner: int) -> None:
     if os.getpid() != owner:
         return
-    with suppress(KeyboardInterrupt, OSError), _users.pop(folder) as users:
+    with (
+        suppress(KeyboardInterrupt, OSError, KeyError),
+        stopping.undisturbed(),
+        _users.pop(folder) as users,
+    ):
         if not folder.parent.exists():  # the whole storage was removed
             return
         with _locked(folder, "starting", fcntl.LOCK_EX):
             fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if _is_running(folder):
+            if folder in _launched or _is_running(folder):
                 _stop(folder)
 
 
@@ -380,8 +390,10 @@ def _start(folder: Path, port: int | None = None) -> None:
             _add_settings(folder)
             _forget_dead_server(folder)
             log_size = log.stat().st_size if log.exists() else 0
-            launched = _launch(folder, port)
+            with stopping.undisturbed():  # its number must be known to end it
+                launched = _launched[folder] = _launch(folder, port)
         time.sleep(0.02)
+    _launched.pop(folder, None)
 
 
 def _launch(folder: Path, port: int | None) -> int:
@@ -425,11 +437,13 @@ def _launch(folder: Path, port: int | None) -> int:
 def _stop(folder: Path) -> None:
     """Stop the server; sessions that are there are ended."""
     note = _read_note(folder)
-    if note is None:
+    number = _launched.pop(folder, note.pid if note else 0)
+    if not number:
         return
-    os.kill(note.pid, signal.SIGINT)
+    with suppress(ProcessLookupError):
+        os.kill(number, signal.SIGINT)
     deadline = time.monotonic() + STOP_TIMEOUT
-    while _is_running(folder):
+    while _is_alive(number):
         if time.monotonic() > deadline:
             logger.warning("the warehouse takes long to stop; see the end of %s/log", folder)
             return

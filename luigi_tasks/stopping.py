@@ -29,7 +29,7 @@ logger = logging.getLogger("luigi-interface.stopping")
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 #: Seconds from the signal until the process ends, wherever it is.
 GRACE = 1.5
-#: Seconds that it has if it's about to remove what wouldn't end with it.
+#: Seconds that it has if it's in the midst of what must come to its end.
 LONGEST_GRACE = 15.0
 #: Seconds that a job has to end by itself.
 JOB_GRACE = 1.0
@@ -53,12 +53,13 @@ class Stopped(SystemExit, KeyboardInterrupt):
 
 @dataclass
 class _State:
-    """The signal that came, whether the main thread has seen it, and how much is under way that
-    must come to its end."""
+    """The signal that came; whether the main thread has seen it; how much is under way that must
+    come to its end, and whether the signal waits for that."""
 
     number: int = 0
     is_unwinding: bool = False
-    removals: int = 0
+    undisturbed: int = 0
+    is_deferred: bool = False
 
 
 _state = _State()
@@ -106,13 +107,19 @@ def shortened(grace: float) -> float:
 
 
 @contextmanager
-def removing() -> Iterator[None]:
-    """Let what removes something that wouldn't end with this process come to its end."""
-    _state.removals += 1
+def undisturbed() -> Iterator[None]:
+    """Let something come to its end, such as the removal of what wouldn't end with this process.
+
+    :raises Stopped: a signal came meanwhile.
+    """
+    _state.undisturbed += 1
     try:
         yield
     finally:
-        _state.removals -= 1
+        _state.undisturbed -= 1
+        if _state.is_deferred and not _state.undisturbed:
+            _state.is_deferred = False
+            check()
 
 
 def _stop(number: int, _: FrameType | None) -> None:
@@ -124,7 +131,10 @@ def _stop(number: int, _: FrameType | None) -> None:
         with suppress(OSError, TypeError):
             os.kill(child.pid, signal.SIGTERM)  # type: ignore[arg-type]
     _tell(number)
-    raise Stopped(number)
+    if _state.undisturbed:
+        _state.is_deferred = True
+    else:
+        raise Stopped(number)
 
 
 def _tell(number: int) -> None:
@@ -151,7 +161,7 @@ def _watch() -> None:
 
 def _begin_anew() -> None:
     """In a forked process: leave the parent's pipe and its sessions alone."""
-    _state.number, _state.is_unwinding, _state.removals = 0, False, 0
+    vars(_state).update(vars(_State()))
     _sessions.clear()
     _watch()
 
@@ -161,7 +171,7 @@ def _wait_for_signal(reading: int) -> None:
     came = time.monotonic()
     _state.number = _state.number or number
     threading.Thread(target=_cancel_statements, daemon=True).start()
-    while (left := came + (LONGEST_GRACE if _state.removals else GRACE) - time.monotonic()) > 0:
+    while (left := came + (LONGEST_GRACE if _state.undisturbed else GRACE) - time.monotonic()) > 0:
         again = _next_signal(reading, min(left, CANCEL_INTERVAL))
         if again == signal.SIGINT and time.monotonic() > came + REPEATED:
             os._exit(128 + number)

@@ -628,7 +628,10 @@ def url() -> str:
     """The URL to connect to, password and all; an embedded server is started for it."""
     configured = config.warehouse().render("url")
     if configured == "embedded":
-        return embedded.ensure_running(config.storage_root())
+        try:
+            return embedded.ensure_running(config.storage_root())
+        except TaxiError as error:
+            raise SystemicError(str(error)) from None
     return configured
 
 

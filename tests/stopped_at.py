@@ -2,7 +2,8 @@
 
     python tests/stopped_at.py POINT <arguments of luigi>
 
-A point is a file of sql/, before which the server sleeps; or ``copy``, in which this process does.
+A point is a file of sql/, before which the server sleeps; ``copy``, in which this process does; or
+``stubborn``, where it does so though it's stopped.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any
 
 from luigi.cmdline import luigi_run
 
-from luigi_tasks import chunks, warehouse
+from luigi_tasks import chunks, stopping, storage, warehouse
 
 SECONDS = 600
 
@@ -36,10 +37,25 @@ def sleep_in_copy() -> None:
     chunks.next = slow_next  # type: ignore[attr-defined]
 
 
+def go_on_stubbornly() -> None:
+    """Wait while a month is read, and go on waiting, as for a drive that doesn't answer."""
+
+    def patched(*_: Any, **__: Any) -> None:
+        print("stubborn", flush=True)
+        with stopping.undisturbed():
+            for _ in range(SECONDS):
+                time.sleep(1)
+                print("going on", flush=True)
+
+    storage.MonthFiles.keep = patched  # type: ignore[method-assign]
+
+
 def main() -> None:
     point, *arguments = sys.argv[1:]
     if point == "copy":
         sleep_in_copy()
+    elif point == "stubborn":
+        go_on_stubbornly()
     else:
         sleep_before(point)
     luigi_run(arguments)

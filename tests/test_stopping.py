@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -265,4 +266,52 @@ def test_workers_are_stopped_in_the_midst_of_a_statement(
 ) -> None:
     started = Started(command, "add_staging_key.sql", "--workers=2")
     assert_stopped(started.until(lambda: sleeps(database)).stop(number, group=group), number)
+    assert_no_sessions(database)
+
+
+def servers(root: Path) -> list[psutil.Process]:
+    """The processes of the embedded server of a storage folder."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.name().startswith("postgres") and str(root) in " ".join(process.cmdline()):
+                found.append(process)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("moment", "group"), [("making", True), ("starting", False), ("copying", True)]
+)
+def test_the_embedded_server_ends_with_the_run(
+    tmp_path: Path, three_months: Published, embedded_root: Path, moment: str, group: bool
+) -> None:
+    settings = {"--warehouse-url": "embedded", "--storage-root": str(embedded_root)}
+    command = Luigi(tmp_path, {**settings, "--source-url": three_months.url})
+    started = Started(command, "copy" if moment == "copying" else "")
+    if moment == "copying":
+        started.says("copying")
+    elif moment == "making":
+        started.until(lambda: list(embedded_root.glob("warehouse.making-*")))
+    else:
+        started.until((embedded_root / "warehouse").exists)
+    run = started.stop(group=group)
+    assert_stopped(run)
+    _, alive = psutil.wait_procs(servers(embedded_root), timeout=SOON)
+    assert alive == []
+    if moment != "copying":
+        return
+    assert not (embedded_root / "warehouse" / "postmaster.pid").exists()
+    assert command("TaxiMerge", "--month=2024-01", "--taxi-type=green").code == 0
+
+
+@on_one_server
+def test_a_second_ctrl_c_ends_at_once(command: Luigi, database: Database) -> None:
+    """Though what must come to its end hasn't."""
+    started = Started(command, "stubborn").says("stubborn")
+    started.process.send_signal(signal.SIGINT)
+    started.says("going on")
+    time.sleep(0.5)
+    run = started.stop(group=False)
+    assert run.code == CODES[signal.SIGINT]
+    assert "Traceback" not in run.output
     assert_no_sessions(database)
