@@ -201,7 +201,9 @@ def _cancel_statements() -> None:
 def _end(number: int) -> None:
     """End a process whose main thread is held up."""
     if not _state.is_unwinding:
-        threading.Thread(target=_tell, args=(number,), daemon=True).start()
+        telling = threading.Thread(target=_tell, args=(number,), daemon=True)
+        telling.start()  # whatever holds up the main thread may hold up this
+        telling.join(CANCEL_INTERVAL)
     for act in _last_acts:
         with suppress(Exception):
             act()
