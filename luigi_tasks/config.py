@@ -453,7 +453,7 @@ def schema() -> str:
         raise TaxiError(
             f"[warehouse] schema: {name!r} must be a name of at most {_LONGEST_NAME} bytes"
         )
-    if name == "information_schema" or name.startswith("pg_"):
+    if _is_postgresqls(name):
         raise TaxiError(f"[warehouse] schema: {name!r} is PostgreSQL's own")
     return name
 
@@ -468,6 +468,10 @@ def storage_root() -> Path:
             "folder of such a name"
         )
     return Path(folder)
+
+
+def _is_postgresqls(schema: str) -> bool:
+    return schema == "information_schema" or schema.startswith("pg_")
 
 
 def trips_table(taxi_type: str) -> tuple[str, str]:
@@ -511,6 +515,11 @@ def _table_name(key: str, rendered: str) -> tuple[str, str]:
     if len(parts[1]) > _LONGEST_TABLE_NAME:
         name = rendered if isinstance(rendered, FromEnvironment) else parts[1]
         raise TaxiError(f"{key}: {name!r} is longer than {_LONGEST_TABLE_NAME} characters")
+    if len(parts[0]) > _LONGEST_NAME or _is_postgresqls(parts[0]):
+        raise TaxiError(
+            f"{key}: {rendered!r} needs a schema of yours, with a name of at most {_LONGEST_NAME} "
+            "characters"
+        )
     return parts[0], parts[1]
 
 

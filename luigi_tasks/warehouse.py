@@ -321,8 +321,10 @@ def merged_months(taxi_type: str, months: list[date]) -> set[date]:
 
     Those that have a marker and no trips are asked for once more. A query that had to wait while a
     partition was attached was planned without it, and didn't see the rows that moved there.
+
+    :raises TaxiError: all are, with other columns than are kept now. (Otherwise a load refuses.)
     """
-    found: set[date] = set()
+    asked, found, comments = set(months), set[date](), set[str | None]()
     for _ in range(2):
         rows = _ask(
             f"merged months of {taxi_type}",
@@ -332,10 +334,13 @@ def merged_months(taxi_type: str, months: list[date]) -> set[date]:
             trips=config.trips_table(taxi_type),
             update_id_prefix=f"TaxiMerge {taxi_type} ",
         )
-        found |= {month for month, is_there in rows if is_there}
-        months = [month for month, is_there in rows if not is_there]
+        found |= {month for month, is_there, _ in rows if is_there}
+        months = [month for month, is_there, _ in rows if not is_there]
+        comments |= {comment for _, is_there, comment in rows if is_there}
         if not months:
             break
+    if found == asked:
+        _refuse_other_columns(taxi_type, comments)
     if not found:
         _look_for_ledger(taxi_type)
     return found
@@ -353,7 +358,8 @@ def merged_editions(taxi_type: str, months: Sequence[date]) -> dict[date, Merged
     )
     if not rows:
         _look_for_ledger(taxi_type)
-    return {month: MergedEdition(*facts) for month, *facts in rows}
+    _refuse_other_columns(taxi_type, {comment for *_, comment in rows})
+    return {month: MergedEdition(*facts) for month, *facts, _ in rows}
 
 
 def note_edition(label: str, load_id: int, edition: Edition) -> None:
@@ -436,7 +442,7 @@ def stage(
     kind, table = TAXI_TYPES[taxi_type], config.staging_table(taxi_type, month)
     trips = config.trips_table(taxi_type)
     label = f"TaxiStageLoad {taxi_type} {month:%Y-%m}"
-    _prepare(label)
+    _prepare(label, table[0])
     new = _evolve(label, kind, month, load.new_columns)
     kept = [column.name for column in config.kept(taxi_type).columns]
     names = {
@@ -704,15 +710,17 @@ def _our_tables() -> dict[str, Table]:
     }
 
 
-def _prepare(label: str) -> None:
+def _prepare(label: str, *schemas: str) -> None:
     """Have all tables and views there, as this version and the settings want them.
 
     That is a transaction of its own, since nobody can read a view from then until its end.
 
+    :param schemas: further ones that are needed.
     :raises SystemicError: what is there can't be used, whatever the month.
     """
     try:
         with _transaction(label, DDL) as cursor:
+            _create_schemas(cursor, schemas)
             _politely(cursor, label, lambda: _create_missing_tables(cursor))
     except TaxiError as error:
         if type(error) is TaxiError:
@@ -899,20 +907,36 @@ def _made_with_other_columns(
         table = config.trips_table(name)
         if table not in found:
             continue
-        comments = (found[table].comment, _comment(kind))
-        before, wanted = (comment.partition(_KEPT)[2] for comment in comments)
+        before, wanted = map(_kept_by, (found[table].comment, _comment(kind)))
         if before == wanted:
             continue
         if _rows(cursor, "with_rows.sql", tables=[table]):
-            raise TaxiError(
-                f"table {'.'.join(table)} was loaded with {before or 'all columns'}, and "
-                f"[transform] columns is now {wanted or 'empty, for all'}: set it back, or name "
-                "other tables in [trips] table, or drop this one to load its months anew"
-            )
+            _refuse_other_columns(name, [found[table].comment])
         if not found[table].is_like("p", kind.comment):
             raise _foreign(found[table], table)
         outdated.add(table)
     return outdated
+
+
+def _refuse_other_columns(taxi_type: str, comments: Iterable[str | None]) -> None:
+    """Refuse a table with rows, by its comment, whose columns aren't those that are kept now.
+
+    :param comments: the table's, or None where it has no rows.
+    """
+    wanted = _kept_by(_comment(config.kept(taxi_type)))
+    for before in (_kept_by(comment) for comment in comments if comment is not None):
+        if before != wanted:
+            raise TaxiError(
+                f"table {'.'.join(config.trips_table(taxi_type))} was loaded with "
+                f"{before or 'all columns'}, and [transform] columns is now "
+                f"{wanted or 'empty, for all'}: set it back, or name other tables in [trips] "
+                "table, or drop this one to load its months anew"
+            )
+
+
+def _kept_by(comment: str) -> str:
+    """The columns that a table's comment tells; empty for all."""
+    return comment.partition(_KEPT)[2]
 
 
 def _lacking_columns(
@@ -1648,7 +1672,7 @@ def _plain_errors() -> Iterator[None]:
     except psycopg2.errors.InsufficientPrivilege as error:
         raise SystemicError(
             f"the warehouse refuses: {_first_line(error)}; the role in [warehouse] url needs "
-            "CREATE on the schema of [trips] table and on [warehouse] schema (on the database, if "
+            "CREATE on the schemas of [trips] and on [warehouse] schema (on the database, if "
             "they aren't there), TEMPORARY on the database, and must own the tables that are there"
         ) from None
     except (

@@ -5,7 +5,16 @@ SELECT DISTINCT ON (last_load.month)
     last_load.etag,
     last_load.last_modified,
     last_load.bytes,
-    last_load.sha256
+    last_load.sha256,
+    CASE
+        WHEN last_load.pickup_months <> '{}' THEN (
+            SELECT
+                coalesce(
+                    obj_description({{ trips | identifier | value }}::regclass, 'pg_class'),
+                    ''
+                )
+        )
+    END AS comment_of_trips
 FROM {{ ledger | identifier }} AS last_load
 INNER JOIN {{ marker_table | identifier }} AS marker
     ON marker.update_id = {{ update_id_prefix | value }} || to_char(last_load.month, 'YYYY-MM')

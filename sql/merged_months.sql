@@ -1,6 +1,7 @@
 -- Which months have a marker, and whether their trips are still there, as far as one row for each
 -- month of pickup tells. A lookup by primary key each, whatever the size of the table:
 -- LIMIT keeps the planner from joining instead, which would read every partition.
+-- The table's comment comes with months that have trips: it tells which columns are kept.
 SELECT
     asked.month,
     NOT EXISTS (
@@ -15,7 +16,16 @@ SELECT
             LIMIT 1
         ) AS witness ON TRUE
         WHERE witness.is_there IS NULL
-    ) AS is_there
+    ) AS is_there,
+    CASE
+        WHEN last_load.pickup_months <> '{}' THEN (
+            SELECT
+                coalesce(
+                    obj_description({{ trips | identifier | value }}::regclass, 'pg_class'),
+                    ''
+                )
+        )
+    END AS comment_of_trips
 FROM unnest({{ months | value }}::date[]) AS asked (month)
 INNER JOIN {{ marker_table | identifier }} AS marker
     ON marker.update_id = {{ update_id_prefix | value }} || to_char(asked.month, 'YYYY-MM')

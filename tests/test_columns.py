@@ -9,7 +9,7 @@ import pytest
 from conftest import Database, Luigi, Published
 from months import Months, trip, trips
 
-from luigi_tasks import config, warehouse
+from luigi_tasks import RangeMonthly, TaxiMerge, TaxiRefresh, config, warehouse
 from luigi_tasks.catalog import ALWAYS_KEPT, TAXI_TYPES
 from luigi_tasks.errors import TaxiError
 from luigi_tasks.warehouse import StagedTarget
@@ -95,6 +95,35 @@ def test_a_table_with_rows_keeps_its_columns(
         assert months.database.contents() == contents
     settings("transform", "columns", before)
     assert months.load([trip("2024-02-03 10:00:00")], FEBRUARY).rows_inserted == 1
+
+
+@on_one_server
+@pytest.mark.parametrize(("before", "after"), [("", "fare_amount"), ("fare_amount", "")])
+def test_other_columns_are_refused_though_all_is_merged(
+    months: Months, settings: Set, before: str, after: str
+) -> None:
+    """By a run that would do nothing."""
+    settings("transform", "columns", before)
+    months.load(trips(2))
+    contents = months.database.contents()
+    settings("transform", "columns", after)
+    merge = TaxiMerge(JANUARY, "green")
+    months_of_green: Any = {
+        "of_params": {"taxi_type": "green"},
+        "start": JANUARY,
+        "stop": FEBRUARY,
+    }
+    for _ in range(2):
+        for ask in (
+            merge.complete,
+            RangeMonthly(of=TaxiMerge, **months_of_green).requires,
+            RangeMonthly(of=TaxiRefresh, **months_of_green).requires,
+        ):
+            with pytest.raises(TaxiError, match=r"was loaded with .*columns is now .* set it back"):
+                ask()
+    assert months.database.contents() == contents
+    settings("transform", "columns", before)
+    assert merge.complete()
 
 
 @on_one_server

@@ -496,7 +496,18 @@ def test_a_staging_table_is_named_by_an_identifier(
     assert config.staging_table("green", JANUARY) == name
 
 
-@pytest.mark.parametrize("table", ["a.b.{{ taxi_type }}", "", ".{{ taxi_type }}", "public."])
+@pytest.mark.parametrize(
+    "table",
+    [
+        "a.b.{{ taxi_type }}",
+        "",
+        ".{{ taxi_type }}",
+        "public.",
+        "pg_trips.{{ taxi_type }}",
+        "information_schema.{{ taxi_type }}",
+        "x" * 64 + ".{{ taxi_type }}",
+    ],
+)
 def test_what_is_no_tables_name_is_refused(settings: Set, table: str) -> None:
     settings("trips", "table", table)
     assert refusal().startswith("[trips] table: ")

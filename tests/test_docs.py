@@ -93,6 +93,27 @@ def test_the_sources_of_the_readme_are_tried_in_order(
     assert "Warning" not in run.output
 
 
+@pytest.mark.parametrize("server", ["embedded"], indirect=True)
+def test_the_example_of_columns_runs_after_those_before_it(
+    luigi_command: Luigi, published: Path, embedded_root: Path
+) -> None:
+    """In the order of the README, on a warehouse of its own: it loads its columns."""
+    commands = [command for command in readme_commands() if "--storage-root" in command]
+    [example] = [command for command in commands if "--transform-columns" in command]
+    [before] = [c for c in readme_commands() if shlex.split(c)[2:] == shlex.split(example)[2:11]]
+    luigi_command.settings = {"--source-url": folder_url(published)}
+    for command in (before, example):
+        words = shlex.split(command.replace("data/", f"{embedded_root}/"))
+        if command == before:
+            words.append(f"--storage-root={embedded_root}")
+        run = luigi_command(*words[2:])
+        assert run.code == 0, run.output
+        assert run.output.count("inserted 50 rows") == 3
+    run = luigi_command(*words[2:-1], "fare_amount")
+    assert run.code == 35
+    assert "[transform] columns is now" in run.output
+
+
 def test_the_python_example_of_the_readme_runs(luigi_command: Luigi, tmp_path: Path) -> None:
     settings = tmp_path / "luigi.cfg"
     settings.write_text(f"[warehouse]\nurl = {luigi_command.settings['--warehouse-url']}\n")

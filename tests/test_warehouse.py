@@ -693,11 +693,37 @@ def test_a_role_that_may_not_create_is_told_what_it_needs(
 ) -> None:
     role("")
     for _ in range(2):
-        assert "needs CREATE on the schema" in refusal(lambda: months.stage(trips(2)))
+        assert "needs CREATE on the schemas" in refusal(lambda: months.stage(trips(2)))
     settings("warehouse", "schema", "taxi")
     told = refusal(lambda: months.stage(trips(2)))
     assert "permission denied for database" in told
     assert "on the database, if they aren't there" in told
+
+
+def test_a_role_that_may_not_create_the_schema_of_a_staging_table_is_told_so(
+    months: Months, role: Callable[[str], str], settings: Callable[[str, str, str], None]
+) -> None:
+    """The month stays as it was."""
+    settings("trips", "staging_table", "apart.{{ taxi_type }}_{{ month }}")
+    role("GRANT CREATE ON SCHEMA public TO {role}")
+    for _ in range(2):
+        told = refusal(lambda: months.stage(trips(2)))
+        assert "permission denied for database" in told
+        assert "needs CREATE on the schemas" in told
+    settings("trips", "staging_table", "{{ taxi_type }}_{{ month }}")
+    assert months.load(trips(2)).rows_inserted == 2
+
+
+@pytest.mark.parametrize("schema", ["apart", "apart_{{ month }}"])
+def test_the_schema_of_a_staging_table_is_made_when_it_is_not_there(
+    months: Months, settings: Callable[[str, str, str], None], schema: str
+) -> None:
+    settings("trips", "staging_table", schema + ".{{ taxi_type }}_{{ month }}")
+    for present in (0, 2):
+        merged = months.load([*trips(2), *STRAYS])
+        assert merged.rows_present == present + (len(STRAYS) if present else 0)
+    partition = "SELECT count(*) FROM green_trips_2024_01"
+    assert months.database.value(partition) == 2
 
 
 def test_a_role_that_may_create_loads(months: Months, role: Callable[[str], str]) -> None:
