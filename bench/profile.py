@@ -17,6 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import psutil
 import pyarrow.parquet as pq
@@ -205,8 +206,10 @@ def _transform(month: Month, trips: Path) -> None:
 def _encode(month: Month, trips: Path) -> None:
     columns = month.kind.columns
     names = [column.name for column in columns]
-    with pq.ParquetFile(trips) as file:
-        for _ in encoding.encoded(file, columns, names, {}, lambda done, total: None):
+    with pq.ParquetFile(trips) as file, TemporaryFile() as repeated:
+        for _ in encoding.encoded(
+            file, columns, names, {}, report=lambda done, total: None, repeated=repeated
+        ):
             pass
 
 

@@ -22,7 +22,8 @@ from datetime import date, datetime, timezone
 from functools import lru_cache, partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, TypeVar
+from tempfile import SpooledTemporaryFile
+from typing import IO, Any, TypeVar
 
 import psycopg2
 import psycopg2.errors
@@ -94,6 +95,15 @@ _UNREADABLE_URL = (
     "with %xx for special characters (%%xx in luigi.cfg)"
 )
 
+#: The most columns that PostgreSQL has in a table or view.
+MOST_COLUMNS = 1600
+#: Bytes of rows that look repeated which are kept in memory; more go to a file.
+REPEATED_IN_MEMORY = 1 << 23
+#: What PostgreSQL calls the catalog's types, where it has a longer name for one.
+_FULL_TYPES = {"timestamp": "timestamp without time zone"}
+#: What rows that we encoded wrongly are refused with.
+_BROKEN_COPY = {"22P03", "22P04"}
+
 #: What later versions added to the ledger.
 LATER_COLUMNS = [
     "script",
@@ -111,6 +121,8 @@ _ZONES_PREFIX = "TaxiZones "
 _KEPT = ". Columns kept: "
 
 Table = tuple[str, str]
+#: By the new column of a file, that of the trips table, and its type.
+Places = dict[str, tuple[str, str]]
 
 #: Tell what is ours from somebody else's.
 _LEDGER_COMMENT = "One row for each finished load of a month"
@@ -131,6 +143,7 @@ _KINDS = {
 #: Temporary tables of a merge.
 _STRAYS: Table = ("pg_temp", "strays")
 _MISSING: Table = ("pg_temp", "missing")
+_REPEATED: Table = ("pg_temp", "repeated")
 
 
 Result = TypeVar("Result")
@@ -278,7 +291,8 @@ class StagedTarget(TableTarget):
 
     def load(self) -> Load | None:
         """What is known of the load that stands there."""
-        return _staged_load(self.taxi_type, self.month)
+        staged = _staged(self.taxi_type, self.month)
+        return staged.load if staged else None
 
     def outputs(self) -> dict[str, Any]:
         """The values that the transform's script reported."""
@@ -443,37 +457,45 @@ def stage(
     trips = config.trips_table(taxi_type)
     label = f"TaxiStageLoad {taxi_type} {month:%Y-%m}"
     _prepare(label, table[0])
-    new = _evolve(label, kind, month, load.new_columns)
-    kept = [column.name for column in config.kept(taxi_type).columns]
-    names = {
-        "staging": table,
-        "names": [*kept, *(place for place, _ in new.values())],
-        "filename": kind.filename(month),
-    }
     with _transaction(label) as cursor:
         _holds_staging(cursor, table)
+        columns = _columns(cursor, trips)
+        new = _places(load.new_columns, columns)
+        _check_columns(kind, month, columns, new)
+        definitions = {column.name: column.definition for column in columns}
+        kept, brought = [c.name for c in config.kept(taxi_type).columns], list(dict(new.values()))
+        names = {"staging": table, "names": kept + brought, "filename": kind.filename(month)}
         _execute(cursor, "bulk_settings.sql")
-        becomes_partition = _becomes_partition(cursor, kind, month)
         _execute(
             cursor,
             "create_staging.sql",
-            trips=trips,
-            becomes_partition=becomes_partition,
+            becomes_partition=_becomes_partition(cursor, kind, month),
+            definitions=definitions | {n: t for n, t in new.values() if n not in definitions},
             **names,
         )
-        statement = _render(cursor, "copy_staging.sql", **names)
-        types = {name: NEW_TYPES[place_type] for name, (_, place_type) in new.items()}
-        encode = partial(encoded, columns=kind.columns, kept=kept, new=types, report=report)
-        rows = _copy(cursor, statement, trips_file, encode)
-        if rows != load.rows_staged:
-            raise TaxiError(
-                f"{trips_file} has {rows} rows and should have {load.rows_staged}; "
-                "remove it and run again"
+        with SpooledTemporaryFile(REPEATED_IN_MEMORY, dir=str(trips_file.parent)) as repeated:
+            types = {name: NEW_TYPES[place_type] for name, (_, place_type) in new.items()}
+            encode = partial(
+                encoded,
+                columns=kind.columns,
+                kept=kept,
+                new=types,
+                report=report,
+                repeated=repeated,
             )
-        load.rows_duplicate = _add_staging_key(cursor, table)
+            rows = _copy(cursor, _render(cursor, "copy_staging.sql", **names), trips_file, encode)
+            rows_repeated = _copy_repeated(cursor, names, repeated)
+        if rows + rows_repeated != load.rows_staged:
+            raise TaxiError(
+                f"{trips_file} has {rows + rows_repeated} rows and should have "
+                f"{load.rows_staged}; remove it and run again"
+            )
+        _execute(cursor, "add_staging_key.sql", key=_key_name(table), **names)
+        if rows_repeated:
+            load.rows_duplicate = rows_repeated - _execute(cursor, "insert_repeated.sql", **names)
         load.stage_seconds = time.monotonic() - began
-        description = json.dumps({"load": asdict(load), "kept": kept})
-        _execute(cursor, "describe_staging.sql", staging=table, description=description)
+        description = {"load": asdict(load), "kept": kept, "new": new, "columns": definitions}
+        _execute(cursor, "describe_staging.sql", staging=table, description=json.dumps(description))
         _set_marker(cursor, _staged_id(taxi_type, month), ".".join(table))
 
 
@@ -496,11 +518,14 @@ def merge(taxi_type: str, month: date) -> Merged:
     }
     label = f"TaxiMerge {taxi_type} {month:%Y-%m}"
     _prepare(label)
+    _make_partition(label, kind, month)
     with _transaction(label, table_lock(trips)) as cursor:
-        load = _staged_load(taxi_type, month)
-        if load is None:
+        staged = _staged(taxi_type, month)
+        if staged is None:
             raise TaxiError(f"{taxi_type} {month:%Y-%m} isn't staged any more; run again")
-        names["names"] = _complete_staging(cursor, staging, trips)
+        load, columns = staged.load, _columns(cursor, trips)
+        new = _complete_staging(cursor, staging, staged, columns)
+        names["names"] = [c.name for c in config.kept(taxi_type).columns] + list(dict(new.values()))
         _execute(cursor, "bulk_settings.sql")
         merged = Merged(rows_staged=load.rows_staged, rows_duplicate=load.rows_duplicate)
         if _rows(cursor, "count_staged.sql", **names) != [(merged.rows_distinct,)]:
@@ -513,22 +538,20 @@ def merge(taxi_type: str, month: date) -> Merged:
         load.quality["stray"] = merged.rows_stray
         _check_quality(cursor, taxi_type, month, load, merged.rows_distinct)
         last = _last_load(cursor, taxi_type, month)
-        if not (last and last.was_made_of(load)):
-            merged.rows_removed = _replace_earlier(cursor, kind, month, last, names)
-        kept = _count_own(cursor, names, rows_by_month) if last else 0
+        replaced = _replaced(cursor, kind, month, load=load, last=last, names=names)
+        merged.rows_removed = _remove_replaced(cursor, kind, month, replaced, names)
+        rows_kept = _count_own(cursor, names, rows_by_month) if last else 0
+        _add_new_columns(cursor, kind, month, new, columns)
+        _update_new_columns(cursor, month, replaced, new=new, last=last, names=names)
         merged.rows_inserted = _merge_strays(cursor, names, rows_by_month.keys() - {month})
         becomes_partition = month in rows_by_month and _becomes_partition(cursor, kind, month)
         if becomes_partition:
-            _politely(
-                cursor, label, lambda: _execute(cursor, "lock_default_partition.sql", **names)
-            )
-            present = _execute(cursor, "remove_present.sql", **names, **_bounds(month))
-            _execute(cursor, "take_displaced.sql", **names, **_bounds(month))
+            present = _take_displaced(cursor, names, label, month=month, columns=columns)
             merged.rows_inserted += rows_by_month[month] - present
         elif month in rows_by_month:
             merged.rows_inserted += _merge_month(cursor, names, month)
         merged.rows_present = merged.rows_distinct - merged.rows_inserted
-        merged.rows_shared = merged.rows_present - kept
+        merged.rows_shared = merged.rows_present - rows_kept
         merged.pickup_months = _witnesses(cursor, staging, month, rows_by_month)
         facts = {
             "taxi_type": taxi_type,
@@ -546,7 +569,7 @@ def merge(taxi_type: str, month: date) -> Merged:
         _withdraw_markers(cursor, _staged_id(taxi_type, month))
         _set_marker(cursor, _merged_id(taxi_type, month), ".".join(trips))
         if becomes_partition:
-            _attach(cursor, kind, month)
+            _attach(cursor, kind, month, staging)
         else:
             _execute(cursor, "drop_staging.sql", staging=staging)
     return merged
@@ -652,6 +675,23 @@ def _merge_strays(cursor: "_Cursor", names: dict[str, Any], months: Iterable[dat
         inserted += _execute(cursor, "merge.sql", source=_STRAYS, are_new=False, **names, **bounds)
     _execute(cursor, "remove_strays.sql", **names)
     return inserted
+
+
+def _take_displaced(
+    cursor: "_Cursor",
+    names: dict[str, Any],
+    label: str,
+    *,
+    month: date,
+    columns: "Sequence[_TableColumn]",
+) -> int:
+    """Move what a month has in the default partition, with all its values, to the staging table
+    that becomes its own; how many of the staged trips were among that."""
+    _politely(cursor, label, lambda: _execute(cursor, "lock_default_partition.sql", **names))
+    present = _execute(cursor, "remove_present.sql", **names, **_bounds(month))
+    stored = [column.name for column in columns if not column.is_generated]
+    _execute(cursor, "take_displaced.sql", stored=stored, **names, **_bounds(month))
+    return present
 
 
 def _merge_month(cursor: "_Cursor", names: dict[str, Any], month: date) -> int:
@@ -1026,7 +1066,7 @@ def _replace_views(cursor: "_Cursor", kinds: dict[str, TaxiType], due: set[Table
 def _replace_named_view(cursor: "_Cursor", kind: TaxiType) -> None:
     trips, view = config.trips_table(kind.name), named_view(kind.name)
     known = {"unique_row_id", "filename", *(column.name for column in kind.columns)}
-    there = [name for name, _ in _rows(cursor, "table_columns.sql", table=trips)]
+    there = [column.name for column in _columns(cursor, trips)]
     _create(
         cursor,
         view,
@@ -1073,64 +1113,138 @@ def _check_partition(cursor: "_Cursor", trips: Table, partition: Table) -> bool:
     return bool(state)
 
 
-def _evolve(
-    label: str, kind: TaxiType, month: date, new: dict[str, str]
-) -> dict[str, tuple[str, str]]:
-    """Give a trips table the columns that came with a file.
+def _columns(cursor: "_Cursor", table: Table) -> "list[_TableColumn]":
+    return [_TableColumn(*facts) for facts in _rows(cursor, "table_columns.sql", table=table)]
+
+
+@dataclass(frozen=True)
+class _TableColumn:
+    """A column of a table as it is in the database; ``definition`` is what makes another like it.
+
+    ``needs_value`` tells whether every row must bring a value for it.
+    """
+
+    name: str
+    type: str
+    definition: str
+    number: int
+    is_generated: bool
+    is_identity: bool
+    needs_value: bool
+
+    def holds(self, wanted: str) -> bool:
+        """Whether it can be given values of this type."""
+        if self.is_generated or self.is_identity:
+            return False
+        return self.type in (wanted, "text") or (self.type, wanted) == (
+            "double precision",
+            "bigint",
+        )
+
+
+def _places(new: dict[str, str], columns: "Sequence[_TableColumn]") -> Places:
+    """Where a file's new columns go in a trips table that has these columns.
 
     A column that is there with another type stays. If it can't hold these values, they get one
-    beside it, whose name tells their type. That waits for readers, and so isn't done while the
-    rows are copied.
+    beside it, whose name tells their type.
 
     :returns: by the column of the file, that of the table, and its type.
     """
-    if not new:
-        return {}
+    there = {column.name: column for column in columns}
+    places: Places = {}
     for name, wanted in new.items():
         if wanted not in NEW_TYPES:  # it came from a container, perhaps
             raise TaxiError(f"column {name}: its type is {wanted!r}, not of {', '.join(NEW_TYPES)}")
-    trips, added, places = config.trips_table(kind.name), [], {}
-    with _transaction(label, DDL) as cursor:
-        present = dict(_rows(cursor, "table_columns.sql", table=trips))
-        for name, wanted in new.items():
-            place, there = name, present.get(name, wanted)
-            if there not in (wanted, "text") and (there, wanted) != ("double precision", "bigint"):
-                place = f"{name}__{wanted.split()[0]}"
-            if place not in present:
-                comment = f"Came with {kind.filename(month)}; the catalog doesn't know it"
-                added.append(Column(place, 0, wanted, comment))
-            places[name] = place, present.get(place, wanted)
-        if added:
-            _politely(cursor, label, lambda: _add_new_columns(cursor, kind.name, added))
-            told = ", ".join(f"{column.name} ({column.type})" for column in added)
-            logger.info("%s: new columns: %s", label, told)
+        place = name
+        while (place in there and not there[place].holds(wanted)) or place in dict(places.values()):
+            place = f"{place}__{wanted.split()[0]}"
+        places[name] = place, there[place].type if place in there else wanted
     return places
 
 
-def _add_new_columns(cursor: "_Cursor", taxi_type: str, columns: Sequence[Column]) -> None:
-    _execute(cursor, "add_columns.sql", table=config.trips_table(taxi_type), columns=columns)
-    if _newest_version(cursor) > _own_version():
-        return  # a later version's view may have more than we know
-    with _rights_kept(cursor, [named_view(taxi_type), _our_tables()["trips_view"]]):
-        kinds = {name: config.kept(name) for name in TAXI_TYPES}
-        _create_views(cursor, kinds, {named_view(taxi_type)})
+def _check_columns(
+    kind: TaxiType,
+    month: date,
+    columns: "Sequence[_TableColumn]",
+    new: Places,
+) -> None:
+    """Raise a TaxiError unless a file's rows fit into a trips table that has these columns."""
+    table = f"table {'.'.join(config.trips_table(kind.name))}"
+    there = {column.name: column for column in columns}
+    kept = config.kept(kind.name).columns
+    for column in kept:
+        wanted = _FULL_TYPES.get(column.type, column.type)
+        if there[column.name].type != wanted or not there[column.name].holds(wanted):
+            raise TaxiError(
+                f"{table}: column {column.name} is {there[column.name].definition}, and trips have "
+                f"{wanted} there; change it back"
+            )
+    brought = {"unique_row_id", "filename", *(c.name for c in kept), *dict(new.values())}
+    for name in [c.name for c in columns if c.needs_value and c.name not in brought]:
+        raise TaxiError(
+            f"{table}: column {name} is NOT NULL and has no default, so no trip of "
+            f"{kind.filename(month)} could be stored; give it a DEFAULT, or let it be NULL"
+        )
+    added = dict(new.values()).keys() - there.keys()
+    if max(c.number for c in columns) + len(added) + len(kind.shown_names) > MOST_COLUMNS:
+        raise TaxiError(
+            f"{table}: with the {len(added)} new columns of {kind.filename(month)} it would have "
+            f"more than PostgreSQL's {MOST_COLUMNS}, those of its view included; [transform] "
+            "schema_contract = discard leaves them out"
+        )
 
 
-def _complete_staging(cursor: "_Cursor", staging: Table, trips: Table) -> list[str]:
-    """Give a staging table the columns that the trips table got since; the names of all of them,
-    but for the first two."""
-    there = dict(_rows(cursor, "table_columns.sql", table=staging))
-    wanted = _rows(cursor, "table_columns.sql", table=trips)
-    lacking = [Column(name, 0, kind, "") for name, kind in wanted if name not in there]
+def _add_new_columns(
+    cursor: "_Cursor",
+    kind: TaxiType,
+    month: date,
+    new: Places,
+    columns: "Sequence[_TableColumn]",
+) -> None:
+    """Give a trips table the columns that came with a file, as late as can be: nobody can read it
+    from then to the end of the transaction."""
+    there, label = {column.name for column in columns}, f"{kind.name} {month:%Y-%m}"
+    comment = f"Came with {kind.filename(month)}; the catalog doesn't know it"
+    added = [Column(name, 0, t, comment) for name, t in new.values() if name not in there]
+    if not added:
+        return
+
+    def add() -> None:
+        _execute(cursor, "add_columns.sql", table=config.trips_table(kind.name), columns=added)
+        if _newest_version(cursor) > _own_version():
+            return  # a later version's view may have more than we know
+        with _rights_kept(cursor, [named_view(kind.name), _our_tables()["trips_view"]]):
+            kinds = {name: config.kept(name) for name in TAXI_TYPES}
+            _create_views(cursor, kinds, {named_view(kind.name)})
+
+    _politely(cursor, label, add)
+    told = ", ".join(f"{column.name} ({column.type})" for column in added)
+    logger.info("%s: new columns: %s", label, told)
+
+
+def _complete_staging(
+    cursor: "_Cursor", staging: Table, staged: "_Staged", columns: "Sequence[_TableColumn]"
+) -> Places:
+    """Give a staging table the columns that the trips table got since, from another month's file.
+
+    :returns: where its own new columns are now, since that month may have brought some of these
+        names with other types.
+    """
+    new = _places(staged.load.new_columns, columns)
+    if dict(new.values()).keys() - {column.name for column in columns}:
+        _lock(cursor, DDL)  # now, since whoever has it may wait for what is locked later
+    moved = [(staged.new[name], place) for name, place in new.items() if staged.new[name] != place]
+    if moved:
+        _execute(cursor, "move_columns.sql", staging=staging, moved=moved)
+    there = {column.name for column in _columns(cursor, staging)}
+    lacking = {c.name: c.definition for c in columns if c.name not in there}
     if lacking:
-        _execute(cursor, "add_columns.sql", table=staging, columns=lacking)
-    return [name for name, _ in wanted if name not in ("unique_row_id", "filename")]
+        _execute(cursor, "complete_staging.sql", staging=staging, definitions=lacking)
+    return new
 
 
 def _becomes_partition(cursor: "_Cursor", kind: TaxiType, month: date) -> bool:
     """Whether a month should have a partition and has none: its staging table becomes that."""
-    if not kind.first_month <= month <= datetime.now(timezone.utc).date():
-        return False
     trips = config.trips_table(kind.name)
     return not _check_partition(cursor, trips, _partition_name(trips, f"{month:%Y_%m}"))
 
@@ -1141,20 +1255,6 @@ def _has_few_rows(cursor: "_Cursor", trips: Table, month: date) -> bool:
     if not _check_partition(cursor, trips, partition):
         partition = _partition_name(trips, "other")
     return bool(_rows(cursor, "has_few_rows.sql", table=partition)[0][0])
-
-
-def _add_staging_key(cursor: "_Cursor", staging: Table) -> int:
-    """Give a staging table its primary key, and return how many duplicates were removed for it."""
-    names = {"staging": staging, "key": _key_name(staging)}
-    cursor.execute("SAVEPOINT without_key")
-    try:
-        _execute(cursor, "add_staging_key.sql", **names)
-    except psycopg2.errors.UniqueViolation:
-        cursor.execute("ROLLBACK TO SAVEPOINT without_key")
-        removed = _execute(cursor, "remove_duplicates.sql", **names)
-        _execute(cursor, "add_staging_key.sql", **names)
-        return removed
-    return 0
 
 
 def _holds_staging(cursor: "_Cursor", staging: Table) -> bool:
@@ -1186,12 +1286,12 @@ def _key_name(table: Table) -> str:
     return f"{table[1]}_pkey"
 
 
-def _attach(cursor: "_Cursor", kind: TaxiType, month: date) -> None:
+def _attach(cursor: "_Cursor", kind: TaxiType, month: date, staging: Table) -> None:
     """Make a staging table its month's partition.
 
     That keeps readers from the default partition for a moment, so it comes last.
     """
-    trips, staging = config.trips_table(kind.name), config.staging_table(kind.name, month)
+    trips = config.trips_table(kind.name)
     partition = _partition_name(trips, f"{month:%Y_%m}")
     names = {"trips": trips, "staging": staging, "partition": partition, **_bounds(month)}
     [(is_logged,)] = _rows(cursor, "is_logged.sql", staging=staging)
@@ -1199,13 +1299,42 @@ def _attach(cursor: "_Cursor", kind: TaxiType, month: date) -> None:
         cursor,
         "make_partition.sql",
         is_logged=is_logged,
+        numbered=[column.name for column in _columns(cursor, trips) if column.is_identity],
         key=_key_name(staging),
         partition_key=_key_name(partition),
         comment=f"Trips of {kind.name} taxis with a pickup in {month:%Y-%m}",
         **names,
     )
+    for (statement,) in _rows(cursor, "wanted_by_parent.sql", **names):
+        cursor.execute(statement)
     label = f"{kind.name} {month:%Y-%m}"
     _politely(cursor, label, lambda: _execute(cursor, "attach_partition.sql", **names))
+
+
+def _make_partition(label: str, kind: TaxiType, month: date) -> None:
+    """Give a month its partition before it is merged: the triggers that somebody gave the trips
+    table see rows that are inserted, but none that come with a partition."""
+    trips = config.trips_table(kind.name)
+    with _transaction(label, table_lock(trips)) as cursor:
+        if not _rows(cursor, "has_triggers.sql", trips=trips):
+            return
+        if not _becomes_partition(cursor, kind, month):
+            return
+        table = _partition_name(trips, f"{month:%Y_%m}_new")
+        _holds_staging(cursor, table)
+        columns = _columns(cursor, trips)
+        names = {"staging": table, "other": _partition_name(trips, "other")}
+        _execute(
+            cursor,
+            "create_staging.sql",
+            becomes_partition=True,
+            definitions={column.name: column.definition for column in columns},
+            filename="",
+            **names,
+        )
+        _execute(cursor, "add_staging_key.sql", key=_key_name(table), **names)
+        _take_displaced(cursor, names, label, month=month, columns=columns)
+        _attach(cursor, kind, month, table)
 
 
 def _politely(cursor: "_Cursor", label: str, work: Callable[[], Any]) -> None:
@@ -1268,11 +1397,20 @@ def _withdraw_sharing(cursor: cursor, taxi_type: str, month: date) -> None:
     )
 
 
-def _staged_load(taxi_type: str, month: date) -> Load | None:
-    """The load that stands in the month's staging table, if its marker is there, it's whole, and
-    has the columns that are kept now."""
+@dataclass(frozen=True)
+class _Staged:
+    """What stands in a staging table: the load, and where the file's new columns are."""
+
+    load: Load
+    new: Places
+
+
+def _staged(taxi_type: str, month: date) -> _Staged | None:
+    """What stands in the month's staging table, if its marker is there, it's whole, and was made
+    for the columns that are kept now and that the trips table has."""
+    label, trips = f"TaxiStageLoad {taxi_type} {month:%Y-%m}", config.trips_table(taxi_type)
     for description, has_rows in _ask(
-        f"TaxiStageLoad {taxi_type} {month:%Y-%m}",
+        label,
         "staged_load.sql",
         staging=config.staging_table(taxi_type, month),
         update_id=_staged_id(taxi_type, month),
@@ -1280,9 +1418,17 @@ def _staged_load(taxi_type: str, month: date) -> Load | None:
         with suppress(ValueError, TypeError, KeyError):  # of another version of this package
             staged = json.loads(description)
             load = Load(**staged["load"])
+            new = {name: (place, kind) for name, (place, kind) in staged["new"].items()}
             kept = [column.name for column in config.kept(taxi_type).columns]
-            if staged["kept"] == kept and (has_rows or not load.rows_staged):
-                return load
+            columns = [
+                _TableColumn(*each) for each in _ask(label, "table_columns.sql", table=trips)
+            ]
+            is_unchanged = (
+                staged["columns"].items()
+                <= {column.name: column.definition for column in columns}.items()
+            )
+            if staged["kept"] == kept and is_unchanged and (has_rows or not load.rows_staged):
+                return _Staged(load, new)
     return None
 
 
@@ -1300,26 +1446,61 @@ def _check_quality(
     quality.check(f"{taxi_type} {month:%Y-%m}", rows_distinct, load.quality, rows_before)
 
 
-def _replace_earlier(
-    cursor: "_Cursor", kind: TaxiType, month: date, last: LastLoad | None, names: dict[str, Any]
-) -> int:
-    """Remove what an earlier load of the month left and the staged one doesn't have, and give what
-    both have the new columns of the staged one; how many were removed."""
-    places = last.places if last else []
+def _replaced(
+    cursor: "_Cursor",
+    kind: TaxiType,
+    month: date,
+    *,
+    load: Load,
+    last: LastLoad | None,
+    names: dict[str, Any],
+) -> list[dict[str, Any]]:
+    """The bounds of the pickups that an earlier load of the month may have left, unless it was of
+    the same file."""
+    if last:
+        return [] if last.was_made_of(load) else last.places
     marker = [_merged_id(kind.name, month)]
-    if not last and _rows(cursor, "holds_month.sql", update_ids=marker, **names, **_bounds(month)):
-        places = [{"start": "-infinity", "stop": "infinity"}]  # they may be anywhere
-    known = {column.name for column in kind.columns}
-    new = [name for name in names["names"] if name not in known]
+    if _rows(cursor, "holds_month.sql", update_ids=marker, **names, **_bounds(month)):
+        return [{"start": "-infinity", "stop": "infinity"}]  # they may be anywhere
+    return []
+
+
+def _remove_replaced(
+    cursor: "_Cursor",
+    kind: TaxiType,
+    month: date,
+    replaced: Iterable[dict[str, Any]],
+    names: dict[str, Any],
+) -> int:
+    """Remove what an earlier load left and the staged one doesn't have; how many were removed."""
     removed = 0
-    for bounds in places:
+    for bounds in replaced:
         with _hashed(cursor, is_whole=bounds == _bounds(month)):
             removed += _execute(cursor, "remove_replaced.sql", **names, **bounds)
-            if new:
-                _execute(cursor, "update_new_columns.sql", new=new, **names, **bounds)
     if removed:
         _withdraw_sharing(cursor, kind.name, month)
     return removed
+
+
+def _update_new_columns(
+    cursor: "_Cursor",
+    month: date,
+    replaced: Iterable[dict[str, Any]],
+    *,
+    new: Places,
+    last: LastLoad | None,
+    names: dict[str, Any],
+) -> None:
+    """Give trips that an earlier load brought, too, what the staged one has in new columns, those
+    of either file. Columns that somebody else added stay as they are."""
+    columns = _columns(cursor, names["trips"])
+    before = _places(last.new_columns, columns) if last else {}
+    brought = dict(new.values()) | dict(before.values())
+    changed = [column.name for column in columns if column.name in brought]
+    if changed:
+        for bounds in replaced:
+            with _hashed(cursor, is_whole=bounds == _bounds(month)):
+                _execute(cursor, "update_new_columns.sql", new=changed, **names, **bounds)
 
 
 def _count_own(cursor: "_Cursor", names: dict[str, Any], months: Iterable[date]) -> int:
@@ -1350,6 +1531,17 @@ def _copy(
             if sent.error is not None:  # psycopg2 made an error of the query of it
                 raise sent.error from None
             raise
+    return int(cursor.rowcount)
+
+
+def _copy_repeated(cursor: "_Cursor", names: dict[str, Any], repeated: IO[bytes]) -> int:
+    """Copy rows that may be in the staging table into a table of their own; how many there are."""
+    if not repeated.tell():
+        return 0
+    repeated.seek(0)
+    _execute(cursor, "create_repeated.sql", **names)
+    statement = _render(cursor, "copy_staging.sql", **names | {"staging": _REPEATED})
+    cursor.copy_expert(statement, repeated, 1 << 20)
     return int(cursor.rowcount)
 
 
@@ -1684,6 +1876,8 @@ def _plain_errors() -> Iterator[None]:
         psycopg2.errors.ForeignKeyViolation,
         psycopg2.errors.CheckViolation,
         psycopg2.errors.ExclusionViolation,
+        psycopg2.errors.NotNullViolation,
+        psycopg2.errors.UniqueViolation,
     ) as error:
         if error.diag.table_name == "load_history":  # its sums are ours
             raise
@@ -1696,6 +1890,11 @@ def _plain_errors() -> Iterator[None]:
         raise TaxiError(
             f"the warehouse refuses: {_first_line(error)}, and it isn't one of ours; rename it"
         ) from None
+    except (psycopg2.errors.ProgramLimitExceeded, psycopg2.errors.TooManyColumns) as error:
+        raise TaxiError(
+            f"the warehouse refuses: {_first_line(error)}; [transform] schema_contract = discard "
+            "leaves out columns that the catalog doesn't know"
+        ) from None
     except (psycopg2.errors.ReadOnlySqlTransaction, psycopg2.OperationalError) as error:
         code = error.pgcode or "08"
         happened = "refuses" if error.pgcode else "broke the connection"
@@ -1706,6 +1905,12 @@ def _plain_errors() -> Iterator[None]:
         )
         kind = next(kind for kind, codes in kinds if codes.match(code))
         raise kind(f"the warehouse {happened}: {_first_line(error)}") from None
+    except (psycopg2.DataError, psycopg2.errors.RaiseException) as error:
+        if error.pgcode in _BROKEN_COPY:
+            raise
+        raise TaxiError(
+            f"the warehouse refuses: {_first_line(error)}; a column or trigger of yours may do so"
+        ) from None
     except psycopg2.InterfaceError as error:  # closed in the midst of a transaction
         raise TransientError(f"the warehouse broke the connection: {_first_line(error)}") from None
 

@@ -1,10 +1,13 @@
--- A month's staging table: like the trips table, made anew. One that is to become the month's
--- partition is logged. Any other one isn't: after a crash of the server it is empty, and no longer
--- counts as staged.
+-- A month's staging table, made anew, with the columns of the trips table and those that are new.
+-- They are named one by one, since LIKE would keep a lock on the trips table until the rows are in.
+-- A table that is to become the month's partition is logged. Any other one isn't: after a crash of
+-- the server it is empty, and no longer counts as staged.
 DROP TABLE IF EXISTS {{ staging | identifier }};
 
 CREATE {{ "" if becomes_partition else "UNLOGGED " }}TABLE {{ staging | identifier }} (
-    LIKE {{ trips | identifier }}
+    {% for name, definition in definitions.items() %}
+    {{ name | identifier }} {{ definition }}{{ "," if not loop.last }}
+    {% endfor %}
 );
 
 ALTER TABLE {{ staging | identifier }}

@@ -12,6 +12,11 @@ ADD CONSTRAINT pickup_month CHECK (
 
 ALTER TABLE {{ staging | identifier }} ALTER COLUMN filename DROP DEFAULT;
 
+{% for name in numbered %}
+ALTER TABLE {{ staging | identifier }} ALTER COLUMN {{ name | identifier }} DROP DEFAULT;
+
+{% endfor %}
+
 ALTER TABLE {{ staging | identifier }}
 RENAME CONSTRAINT {{ key | identifier }} TO {{ partition_key | identifier }};
 

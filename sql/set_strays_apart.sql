@@ -1,8 +1,12 @@
 -- The rows whose pickup lies outside the month: a handful, to be merged month by month.
 CREATE TEMPORARY TABLE pg_temp.strays ON COMMIT DROP AS
-SELECT
+SELECT -- noqa: disable=LT02
     ctid AS place,
-    *
+    unique_row_id,
+    filename,
+    {% for name in names %}
+    {{ name | identifier }}{{ "," if not loop.last }}
+    {% endfor %}
 FROM {{ staging | identifier }}
 WHERE pickup_datetime < {{ start | value }} OR pickup_datetime >= {{ stop | value }};
 

@@ -1,10 +1,47 @@
--- A table's columns and their types, in order.
-SELECT
-    attname AS name,
-    format_type(atttypid, atttypmod) AS type
-FROM pg_attribute
+-- A table's columns in order, each with what CREATE TABLE needs to make another one like it. One
+-- that counts up by itself takes its numbers from the same sequence there.
+SELECT -- noqa: disable=ST06
+    present.attname AS name,
+    format_type(present.atttypid, present.atttypmod) AS type,
+    concat_ws(
+        ' ',
+        format_type(present.atttypid, present.atttypmod),
+        CASE
+            WHEN present.attcollation <> present_type.typcollation
+                THEN 'COLLATE ' || present.attcollation::regcollation
+        END,
+        CASE
+            WHEN present.attidentity <> ''
+                THEN format(
+                    'DEFAULT nextval(%L::regclass)',
+                    pg_get_serial_sequence(
+                        present.attrelid::regclass::text, present.attname
+                    )::regclass
+                )
+            WHEN present.attgenerated = 's'
+                THEN format(
+                    'GENERATED ALWAYS AS (%s) STORED', pg_get_expr(filled.adbin, filled.adrelid)
+                )
+            WHEN present.attgenerated <> ''
+                THEN format(
+                    'GENERATED ALWAYS AS (%s) VIRTUAL', pg_get_expr(filled.adbin, filled.adrelid)
+                )
+            ELSE 'DEFAULT ' || pg_get_expr(filled.adbin, filled.adrelid)
+        END,
+        CASE WHEN present.attnotnull THEN 'NOT NULL' END
+    ) AS definition,
+    present.attnum AS number,
+    present.attgenerated <> '' AS is_generated,
+    present.attidentity <> '' AS is_identity,
+    present.attnotnull
+    AND filled.adbin IS NULL
+    AND present.attidentity = '' AS needs_value
+FROM pg_attribute AS present
+INNER JOIN pg_type AS present_type ON present.atttypid = present_type.oid
+LEFT JOIN pg_attrdef AS filled
+    ON present.attrelid = filled.adrelid AND present.attnum = filled.adnum
 WHERE
-    attrelid = {{ table | identifier | value }}::regclass
-    AND attnum > 0
-    AND NOT attisdropped
-ORDER BY attnum;
+    present.attrelid = to_regclass({{ table | identifier | value }})
+    AND present.attnum > 0
+    AND NOT present.attisdropped
+ORDER BY present.attnum;

@@ -9,16 +9,12 @@ WITH displaced AS (
 )
 
 INSERT INTO {{ staging | identifier }} (
-    unique_row_id,
-    filename,
-    {% for name in names %}
+    {% for name in stored %}
     {{ name | identifier }}{{ "," if not loop.last }}
     {% endfor %}
 )
 SELECT -- noqa: disable=LT02
-    unique_row_id,
-    filename,
-    {% for name in names %}
+    {% for name in stored %}
     {{ name | identifier }}{{ "," if not loop.last }}
     {% endfor %}
 FROM displaced;
