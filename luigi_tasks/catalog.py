@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 
 from luigi_tasks.errors import TaxiError
+from luigi_tasks.reports import listed, shortened
 
 #: PostgreSQL type -> Arrow type, by the alias that ``pyarrow.type_for_alias`` knows.
 #: A column has one of these and nothing else.
@@ -139,22 +140,21 @@ class TaxiType:
         filled = {fold(name): c.name for c in self.columns for name in c.filled_from}
         columns: dict[str, str] = {}
         fillers: dict[str, str] = {}
-        unknown: list[str] = []
+        unknown: dict[str, str] = {}
         for name in published:
             folded = fold(name)
             if folded in canonical:
                 known = canonical[folded]
                 if known in columns:
-                    raise TaxiError(
-                        f"columns {columns[known]!r} and {name!r} both stand for {known}"
-                    )
+                    both = f"{shortened(columns[known])!r} and {shortened(name)!r}"
+                    raise TaxiError(f"columns {both} both stand for {known}")
                 columns[known] = name
             elif folded in filled:
                 fillers[filled[folded]] = name
             elif folded not in IGNORED:
-                if folded in map(fold, unknown):
-                    raise TaxiError(f"it has two columns {name!r}")
-                unknown.append(name)
+                if folded in unknown:
+                    raise TaxiError(f"it has two columns {shortened(name)!r}")
+                unknown[folded] = name
         missing = self._missing(columns.keys())
         likely = _looks_like(published)
         if missing or (likely and likely.identified > self.identified):
@@ -163,9 +163,9 @@ class TaxiType:
             lacks = f"it has no column {wanted}; " if wanted else ""
             raise TaxiError(
                 f"not a file of {self.name} trips{looks}: {lacks}"
-                f"its columns are {', '.join(published)}"
+                f"its columns are {listed(published)}"
             )
-        return Match(columns, fillers, unknown)
+        return Match(columns, fillers, list(unknown.values()))
 
     @property
     def identified(self) -> int:

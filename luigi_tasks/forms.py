@@ -12,6 +12,7 @@ import gzip
 import io
 import json
 import lzma
+import math
 import re
 import zipfile
 import zlib
@@ -19,7 +20,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
 from typing import IO, Any, Protocol
 
@@ -29,23 +30,39 @@ import pyarrow.parquet as pq
 
 from luigi_tasks.chunks import Chunks
 from luigi_tasks.errors import TaxiError
+from luigi_tasks.reports import shortened
 
 #: Rows of a batch, and of a row group written: some 20 MB of a trips table.
 BATCH_ROWS = 131_072
+#: Bytes of a batch of parquet, by its footer: no trip has 500 bytes.
+BATCH_BYTES = 64 << 20
 #: Bytes of CSV that are parsed at once, at most.
 CSV_BLOCK = 16 << 20
 #: Rows of CSV in a row that may have another number of values than most.
 MOST_RAGGED = 100_000
-#: Bytes of JSON objects that are held at once.
-JSON_BYTES = 32 << 20
+#: Bytes of JSON objects that are held at once, and values of them.
+JSON_BYTES, JSON_VALUES = 32 << 20, 4 << 20
+#: How deep a value of JSON may be nested.
+DEEPEST = 100
 #: Bytes that are read at once, and that tell a form.
 PIECE, HEAD = 1 << 20, 512
 #: Bytes that a packed file may unpack to: ten times the largest month there is.
 LARGEST_UNPACKED = 32 << 30
-#: Bytes of a line after which this is no CSV, and of an object after which it is no trip.
+#: How many times its size a packed file may have, and bytes from which on this is asked. Months
+#: have 5 to 25 times.
+MOST_PACKED, PACKED_FROM = 100, 32 << 20
+#: Bytes of a line after which this is no CSV, of an object or value after which it is no trip, and
+#: of blanks in a row after which nothing will come.
 LONGEST_LINE = 1 << 20
+#: Columns of a file, and characters of a column's name. A row of PostgreSQL has a page of 8 KB.
+MOST_COLUMNS, LONGEST_NAME = 500, 250
+#: Bytes of a parquet file's footer, and its row groups: real ones have some 20 KB and 20.
+LARGEST_FOOTER, MOST_GROUPS = 32 << 20, 10_000
+#: Bytes of a row, on average, that a row group may have for each column, beside one batch's.
+LARGEST_AVERAGE = 1 << 10
 #: Lines of CSV with quotation marks around whole values only.
 _WELL_QUOTED = re.compile(rb'(?:(?:[^",\n]*|"(?:[^"\n]|"")*")(?:[,\n]|$))*')
+_BLANK_LINES = re.compile(rb"\A(?:[ \t\f\v]*\n)+")
 #: Stand before a line that isn't so, and in place of each of its quotation marks.
 _UNCLOSED, _QUOTE = b"\x01", b"\x02"
 
@@ -69,20 +86,20 @@ class Rows:
 
 
 class Published(Protocol):
-    """An open file: the names of its columns; and, where that is known, their types, and how many
-    rows there are.
+    """An open file: where that is known, the types of its columns, and how many rows there are.
 
-    ``may_have_more`` tells whether rows may have names that ``names`` hasn't, as in JSON;
-    ``share`` how much of the file was read so far, from 0 to 1.
+    ``share`` tells how much of the file was read so far, from 0 to 1.
     """
 
-    names: list[str]
-    may_have_more: bool
     schema: pa.Schema | None
     total: int | None
 
     @property
     def share(self) -> float: ...
+
+    def all_names(self) -> list[str]:
+        """The names of all columns, for which JSON is read to its end: there are no rows then."""
+        ...
 
     def rows(self) -> Iterator[Rows]: ...
 
@@ -112,6 +129,7 @@ def opened(path: Path) -> Iterator[Published]:
         raw.seek(0)
         form = form_of(head)
         if form == "parquet":
+            _check_footer(raw)
             yield _Parquet(stack.enter_context(parquet(path)))
             return
         stream = io.BufferedReader(_Unpacked(stack, raw, form), PIECE)
@@ -144,26 +162,90 @@ def parquet(path: Path) -> pq.ParquetFile:
 
 
 def batches(file: pq.ParquetFile, rows: int) -> Iterator[pa.RecordBatch]:
-    """A parquet file's rows, so many at a time."""
+    """A parquet file's rows, so many at a time, fewer if they are large: as many row groups at
+    once as have no more than that, for each costs some time."""
+    groups: list[int] = []
+    count = size = 0
     for group in range(file.num_row_groups):
-        yield from file.iter_batches(rows, row_groups=[group])
+        found = file.metadata.row_group(group)
+        if groups and count + found.num_rows > rows:
+            yield from file.iter_batches(_fitting(rows, count, size), row_groups=groups)
+            groups, count, size = [], 0, 0
+        groups.append(group)
+        count += found.num_rows
+        size += found.total_byte_size
+    if groups:
+        yield from file.iter_batches(_fitting(rows, count, size), row_groups=groups)
+
+
+def _fitting(rows: int, count: int, size: int) -> int:
+    """Rows of a batch, where so many of them have so many bytes."""
+    return max(1, min(rows, BATCH_BYTES * count // max(1, size)))
+
+
+def _check_footer(file: IO[bytes]) -> None:
+    """Refuse a parquet file whose footer alone would take all memory."""
+    end = file.seek(0, io.SEEK_END)
+    file.seek(max(0, end - 8))
+    size = int.from_bytes(file.read(4), "little")
+    if LARGEST_FOOTER < size < end:
+        raise TaxiError(f"it has a footer of {size:,} bytes, more than {LARGEST_FOOTER:,}")
 
 
 class _Parquet:
-    may_have_more = False
     share: float = 1.0
 
     def __init__(self, file: pq.ParquetFile) -> None:
         self._file = file
+        found = file.metadata
+        if found.num_row_groups > MOST_GROUPS:
+            raise TaxiError(
+                f"it has {found.num_row_groups:,} row groups, more than {MOST_GROUPS:,}"
+            )
         self.schema: pa.Schema | None = file.schema_arrow
-        self.names = list(file.schema_arrow.names)
-        self.total: int | None = file.metadata.num_rows
+        self._names = _checked(file.schema_arrow.names, found.num_columns)
+        self.total: int | None = found.num_rows
+        for number in range(found.num_row_groups):
+            group = found.row_group(number)
+            most = BATCH_BYTES + group.num_rows * group.num_columns * LARGEST_AVERAGE
+            if group.total_byte_size > most:
+                raise TaxiError(
+                    f"it has a row group of {group.num_rows:,} rows with "
+                    f"{group.total_byte_size:,} bytes, more than {most:,}: those are no trips"
+                )
+
+    def all_names(self) -> list[str]:
+        return self._names
 
     def rows(self) -> Iterator[Rows]:
         done = 0
         for batch in batches(self._file, BATCH_ROWS):
+            for name, column in zip(batch.schema.names, batch.columns, strict=True):
+                _check_values(name, column)
             yield Rows(batch, range(done + 1, done + batch.num_rows + 1))
             done += batch.num_rows
+
+
+def _check_values(name: str, values: pa.Array) -> None:
+    """Refuse a column with a text that is too long, before anything is made of it."""
+    if values.nbytes <= LONGEST_LINE:
+        return
+    if pa.types.is_dictionary(values.type):
+        _check_values(name, values.dictionary)
+    elif pa.types.is_string_view(values.type) or pa.types.is_binary_view(values.type):
+        _check_values(name, values.cast(pa.large_binary()))
+    elif (
+        _is_text(values.type)
+        and (longest := pc.max(pc.binary_length(values)).as_py() or 0) > LONGEST_LINE
+    ):
+        raise TaxiError(
+            f"it has a value of {longest:,} bytes in column {shortened(name)}, more than "
+            f"{LONGEST_LINE:,}"
+        )
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return kind in (pa.string(), pa.large_string(), pa.binary(), pa.large_binary())
 
 
 # --- packed files -----------------------------------------------------------------------------
@@ -210,6 +292,10 @@ class _Unpacked(io.RawIOBase):
         self._bytes += len(piece)
         if self._form and self._bytes > LARGEST_UNPACKED:
             raise TaxiError(f"it can't be unpacked: it has more than {LARGEST_UNPACKED:,} bytes")
+        if self._bytes > PACKED_FROM + MOST_PACKED * self._packed.tell():
+            raise TaxiError(
+                f"it unpacks to more than {MOST_PACKED} times its size: it has no trips"
+            )
         buffer[: len(piece)] = piece
         return len(piece)
 
@@ -221,7 +307,7 @@ def _only_member(packed: zipfile.ZipFile) -> zipfile.ZipInfo:
         if not member.is_dir() and not member.filename.startswith("__MACOSX/")
     ]
     if len(members) != 1:
-        names = ", ".join(member.filename for member in members[:3]) or "none"
+        names = ", ".join(shortened(member.filename) for member in members[:3]) or "none"
         raise TaxiError(f"it must have one file in it, and has {len(members)}: {names}")
     return members[0]
 
@@ -236,24 +322,23 @@ class _Csv:
     whose quotation mark isn't closed breaks its own row and no other.
     """
 
-    may_have_more = False
     schema: pa.Schema | None = None
     total: int | None = None
 
     def __init__(self, stream: "io.BufferedReader[_Unpacked]") -> None:
         self._stream = stream
-        header = self._line().removeprefix(codecs.BOM_UTF8)
-        self._first = self._line()
+        self._lines = _whole_lines(_with_line_feeds(_pieces(stream)))
+        #: The lines after the header that are read already.
+        header, self._begun = self._header()
         try:
             names = _fields(header, skipinitialspace=True)
         except csv.Error as error:
             raise TaxiError(f"it isn't CSV: {error}") from None
-        begun = [self._first, *stream.peek(PIECE).split(b"\n")[:-1]]
-        widths = Counter(line.count(b",") + 1 for line in begun if line.strip())
+        widths = Counter(line.count(b",") + 1 for line in self._begun.split(b"\n") if line.strip())
         [(width, _)] = widths.most_common(1) or [(0, 0)]
         while len(names) > width and not names[-1].strip():
             names.pop()
-        self.names = _named(names)
+        self.names = _checked(_named(names))
         if 0 < width < len(names):
             raise TaxiError(
                 f"it isn't CSV of {len(names)} columns: most of its rows have {width} values"
@@ -262,14 +347,17 @@ class _Csv:
         self._width = max(width, len(names))
         self._ragged: list[tuple[int, str]] = []
 
+    def all_names(self) -> list[str]:
+        return self.names
+
     def rows(self) -> Iterator[Rows]:
-        if not self._first:
+        if not self._begun:
             return
         import pyarrow.csv
 
         columns = [str(place) for place in range(self._width)]
         reader = pyarrow.csv.open_csv(
-            _Readable(map(self._marked, _whole_lines(chain([self._first], _pieces(self._stream))))),
+            _Readable(map(self._marked, chain([self._begun], self._lines))),
             # one thread, or rows have no numbers
             pyarrow.csv.ReadOptions(column_names=columns, block_size=CSV_BLOCK, use_threads=False),
             pyarrow.csv.ParseOptions(invalid_row_handler=self._keep_ragged),
@@ -298,13 +386,16 @@ class _Csv:
         if self._ragged:
             yield self._mended()
 
-    def _line(self) -> bytes:
-        """The next line that isn't blank."""
-        while line := self._stream.readline(LONGEST_LINE):
-            _check_length(line)
-            if line.strip():
-                break
-        return line
+    def _header(self) -> tuple[bytes, bytes]:
+        """The first line that isn't blank, and what comes next of those after it."""
+        begun = b""
+        for lines in self._lines:
+            if not begun:
+                begun = lines.removeprefix(codecs.BOM_UTF8).lstrip()
+                header, _, lines = begun.partition(b"\n")  # noqa: PLW2901
+            if rest := _BLANK_LINES.sub(b"", lines):
+                return header, rest
+        return begun.partition(b"\n")[0], b""
 
     @property
     def share(self) -> float:
@@ -318,8 +409,6 @@ class _Csv:
                 f"it isn't CSV of {len(self.names)} columns: {MOST_RAGGED:,} rows in a row have "
                 "another number of values"
             )
-        if b"\r" in lines:
-            lines = lines.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         for mark in (_UNCLOSED, _QUOTE):
             if mark in lines:
                 lines = lines.replace(mark, b"\xef\xbf\xbd")
@@ -397,19 +486,44 @@ class _Readable(Chunks):
         return True
 
 
+def _with_line_feeds(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """The same bytes, with one kind of line ends."""
+    held = b""
+    for piece in pieces:
+        text = held + piece
+        held = b"\r" if text.endswith(b"\r") else b""  # a line feed may follow
+        text = text.removesuffix(held)
+        if b"\r" in text:
+            text = text.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        yield text
+    if held:
+        yield b"\n"
+
+
 def _whole_lines(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """The same bytes, in pieces that end with a line."""
-    rest = b""
+    """The same bytes, in pieces that end with a line, without blank ones."""
+    rest, blank = b"", 0
     for piece in pieces:
         lines, newline, begun = piece.rpartition(b"\n")
-        if newline:
-            yield rest + lines + newline
-            rest = begun
-        else:
+        _check_length(rest + piece.partition(b"\n")[0])
+        if not newline:
             rest += piece
-        _check_length(rest)
+        elif lines := _without_blank(rest + lines + newline):
+            yield lines
+            rest, blank = begun, 0
+        else:
+            rest, blank = begun, blank + len(piece)
+        if blank > LONGEST_LINE:
+            raise TaxiError(f"it isn't CSV: it has more than {LONGEST_LINE:,} blank lines in a row")
     if rest:
         yield rest
+
+
+def _without_blank(lines: bytes) -> bytes:
+    """Lines without those that have nothing, not even a blank."""
+    while b"\n\n" in lines:
+        lines = lines.replace(b"\n\n", b"\n")
+    return lines.removeprefix(b"\n")
 
 
 def _check_length(line: bytes) -> None:
@@ -442,115 +556,316 @@ def _named(names: list[str]) -> list[str]:
     return [name if name.strip() else f"column {place}" for place, name in enumerate(names, 1)]
 
 
+def _checked(names: list[str], count: int = 0) -> list[str]:
+    """Names of columns, if those can be a month's.
+
+    :param count: columns, where they are more than names.
+    """
+    count = max(count, len(names))
+    if count > MOST_COLUMNS:
+        raise TaxiError(f"it has {count:,} columns, more than {MOST_COLUMNS:,}")
+    for name in names:
+        if len(name) > LONGEST_NAME:
+            raise TaxiError(
+                f"it has a column whose name has {len(name):,} characters, more than "
+                f"{LONGEST_NAME}: {shortened(name)}"
+            )
+    return names
+
+
 # --- JSON -------------------------------------------------------------------------------------
 
 
 class _Json:
     """Objects, in an array or one after the other; a name that an object lacks has no value.
 
-    NYC Open Data's own export has the names once, under ``meta``, and then rows of values.
+    What breaks one of them, and no other, is what can be read and isn't JSON, or is more than a
+    value can hold. NYC Open Data's own export has the names once, under ``meta``, and then rows of
+    values.
     """
 
-    may_have_more = True
     schema: pa.Schema | None = None
     total: int | None = None
 
     def __init__(self, stream: "io.BufferedReader[_Unpacked]") -> None:
-        import ijson
-
-        head = stream.peek(HEAD)[:HEAD]
-        if head.startswith(codecs.BOM_UTF8):
-            stream.read(len(codecs.BOM_UTF8))
-            head = head[len(codecs.BOM_UTF8) :]
-        self._failed = ijson.JSONError
-        self._stream = _Limited(stream)
-        if re.match(rb'\s*\{\s*"meta"\s*:', head):
-            self._objects = self._exported()
-        else:
-            is_array = head.lstrip().startswith(b"[")
-            self._objects = ijson.items(
-                self._stream,
-                "item" if is_array else "",
-                multiple_values=not is_array,
-                use_float=True,
-            )
-        self._first = self._next()
-        self.names = _names(self._first)
-
-    @property
-    def share(self) -> float:
-        return self._stream.share
-
-    def _exported(self) -> Iterator[dict[str, Any]]:
-        import ijson
-
-        events, names = ijson.parse(self._stream, use_float=True), []
-        for prefix, event, value in events:
-            if prefix == "meta.view.columns.item.fieldName":
-                names.append(value)
-            if (prefix, event) == ("data", "start_array"):
-                break
-        for row in ijson.items(events, "data.item"):
-            if not isinstance(row, list) or len(row) != len(names):
-                raise TaxiError(f"a row has other values than the {len(names)} columns of its meta")
-            # those with a colon are the portal's own
-            yield {n: value for n, value in zip(names, row, strict=True) if n[:1] != ":"}
-
-    def rows(self) -> Iterator[Rows]:
-        objects, done = self._first, 0
-        while objects:
-            names = _names(objects) or self.names[:1]
-            columns = [[_as_text(each.get(name)) for each in objects] for name in names]
-            arrays = [pa.array(column, pa.string()) for column in columns]
-            batch = pa.RecordBatch.from_arrays(arrays, names=names)
-            yield Rows(batch, range(done + 1, done + len(objects) + 1))
-            done += len(objects)
-            objects = self._next()
-
-    def _next(self) -> list[dict[str, Any]]:
-        objects: list[dict[str, Any]] = []
-        try:
-            held = 0
-            for each in islice(self._objects, BATCH_ROWS // 4):
-                held += self._stream.taken
-                self._stream.taken = 0
-                objects.append(each)
-                if held > JSON_BYTES:
-                    break
-        except self._failed as error:
-            told = " ".join(str(error).split("\n")[0].split())
-            raise TaxiError(f"it can't be read as JSON: {told}") from None
-        for each in objects:
-            if not isinstance(each, dict):
-                raise TaxiError(f"it has JSON, but {str(each)[:40]!r} in place of an object")
-        return objects
-
-
-class _Limited:
-    """A stream that must be set back before too much is taken from it."""
-
-    def __init__(self, stream: "io.BufferedReader[_Unpacked]") -> None:
-        self._stream, self.taken = stream, 0
+        self._stream = stream
+        head = stream.peek(HEAD)[:HEAD].removeprefix(codecs.BOM_UTF8)
+        is_export = re.match(rb'\s*\{\s*"meta"\s*:', head)
+        self._text = _JsonText(stream)
+        self._objects = self._exported() if is_export else self._text.values()
+        self._done, self._names = 0, dict[str, None]()
 
     @property
     def share(self) -> float:
         return self._stream.raw.share
 
-    def read(self, size: int) -> bytes:
-        piece = self._stream.read(size)
-        self.taken += len(piece)
-        if self.taken > LONGEST_LINE:
-            raise TaxiError(
-                f"it has JSON, but more than {LONGEST_LINE:,} bytes in one object, which is no trip"
-            )
-        return piece
+    def all_names(self) -> list[str]:
+        while self._next():
+            pass
+        return list(self._names)
+
+    def rows(self) -> Iterator[Rows]:
+        while found := self._next():
+            objects, numbers, broken = found
+            arrays = [_column([each.get(name) for each in objects]) for name in self._names]
+            batch = pa.RecordBatch.from_arrays(arrays, names=list(self._names))
+            yield Rows(batch, numbers, broken)
+
+    def _next(self) -> tuple[list[dict[str, Any]], list[int], list[Broken]] | None:
+        """Some more objects, their numbers, and those that are broken; None at the end."""
+        objects: list[dict[str, Any]] = []
+        numbers: list[int] = []
+        broken: list[Broken] = []
+        held = 0
+        for found, text, wrong in self._objects:
+            self._done += 1
+            if not isinstance(found, dict):
+                raise TaxiError(f"it has JSON, but {shortened(text, 40)} in place of an object")
+            if "[" in text or text.count("{") > 1:
+                found = {name: _as_text(value) for name, value in found.items()}  # noqa: PLW2901
+            if not text.isascii() or "\\u" in text:
+                wrong = wrong or _not_unicode(found, text)  # noqa: PLW2901
+            if wrong or not found:
+                shown = text.encode(errors="surrogateescape").decode(errors="backslashreplace")
+                broken.append(Broken(self._done, shown, wrong or "no values"))
+            else:
+                objects.append(found)
+                numbers.append(self._done)
+                if not found.keys() <= self._names.keys():
+                    self._names |= dict.fromkeys(found)
+                    _checked(list(self._names))
+            held += len(text)
+            rows = len(objects) + len(broken)
+            is_full = rows >= BATCH_ROWS // 4 or held > JSON_BYTES
+            if is_full or rows * len(self._names) > JSON_VALUES:
+                break
+        return (objects, numbers, broken) if objects or broken else None
+
+    def _exported(self) -> Iterator["_Found"]:
+        names: list[str] = []
+        for member in self._text.members():
+            if member == "data":
+                yield from self._exported_rows(names)
+                continue
+            value, _, _ = self._text.value()
+            if member == "meta":
+                names = _names_of_export(value)
+                # those with a colon are the portal's own
+                self._names = dict.fromkeys(_checked([n for n in names if n[:1] != ":"]))
+        self._text.end()
+
+    def _exported_rows(self, names: list[str]) -> Iterator["_Found"]:
+        for row, text, wrong in self._text.array():
+            if not isinstance(row, list) or len(row) != len(names):
+                raise TaxiError(f"a row has other values than the {len(names)} columns of its meta")
+            found = {n: value for n, value in zip(names, row, strict=True) if n[:1] != ":"}
+            yield found, text, wrong
 
 
-def _names(objects: list[dict[str, Any]]) -> list[str]:
-    return list(dict.fromkeys(name for each in objects for name in each))
+#: A value of JSON, its text, and what is wrong with it, if anything.
+_Found = tuple[Any, str, str | None]
+
+
+class _Number(str):
+    """A number as it is written, so that nothing is lost on the way to its column's type."""
+
+    __slots__ = ()
+
+
+class _JsonText:
+    """JSON that is read value by value, in the memory of one."""
+
+    _BLANKS = re.compile(r"[ \t\r\n]*")
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        # bytes that aren't UTF-8 become half characters, which no text has
+        self._decode = codecs.getincrementaldecoder("utf-8-sig")("surrogateescape").decode
+        self._text, self._at, self._count = "", 0, 0
+        self._wrong: str | None = None
+        self._parse = json.JSONDecoder(
+            object_pairs_hook=self._object,
+            parse_int=self._integer,
+            parse_float=self._float,
+            parse_constant=self._constant,
+            strict=False,
+        ).raw_decode
+
+    def values(self) -> Iterator[_Found]:
+        """The values of an array, or those that stand one after the other."""
+        if self._peek() == "[":
+            yield from self.array()
+            self.end()
+        while self._peek():
+            yield self.value()
+
+    def array(self) -> Iterator[_Found]:
+        """The values of an array."""
+        self.take("[")
+        if self._peek() != "]":
+            yield self.value()
+            while self._peek() == ",":
+                self.take(",")
+                yield self.value()
+        self.take("]")
+
+    def members(self) -> Iterator[str]:
+        """The names of an object's members, whose values are to be taken."""
+        self.take("{")
+        while True:
+            name, _, _ = self.value()
+            self.take(":")
+            yield name
+            if self._peek() != ",":
+                break
+            self.take(",")
+        self.take("}")
+
+    def end(self) -> None:
+        """See that there is nothing more."""
+        if self._peek():
+            raise self._error("something follows its end")
+
+    def take(self, character: str) -> None:
+        """Go past the next character, which must be this one."""
+        if (found := self._peek()) != character:
+            raise self._error(f"Expecting {character!r}" if found else "it ends early")
+        self._at += 1
+
+    def _peek(self) -> str:
+        """The next character that isn't blank; nothing at the end."""
+        blank = 0
+        while True:
+            begin = self._at
+            self._at = self._BLANKS.match(self._text, begin).end()  # type: ignore[union-attr]
+            blank += self._at - begin
+            if self._at < len(self._text):
+                return self._text[self._at]
+            if blank > LONGEST_LINE:
+                raise self._error(f"more than {LONGEST_LINE:,} blanks in a row")
+            if not self._read():
+                return ""
+
+    def value(self) -> _Found:
+        """The next value, once all of it is there."""
+        self._peek()
+        self._count += 1
+        is_more = True
+        while True:
+            self._wrong = None
+            try:
+                value, end = self._parse(self._text, self._at)
+            except RecursionError:
+                raise _too_deep() from None
+            except json.JSONDecodeError as error:
+                # the longest that can be cut is half a character, \ud83d\ude95
+                is_unclosed = error.msg.startswith("Unterminated")
+                if not is_unclosed and error.pos <= len(self._text) - 16:
+                    raise self._error(error.msg) from None
+                if len(self._text) - self._at > LONGEST_LINE:
+                    raise _too_long() from None
+                if not is_more:
+                    is_early = is_unclosed or error.pos >= len(self._text.rstrip())
+                    raise self._error("it ends early" if is_early else error.msg) from None
+                is_more = self._read()
+                continue
+            text = self._text[self._at : end]
+            if len(text) > LONGEST_LINE:
+                raise _too_long()
+            self._at = end
+            return value, text, self._wrong
+
+    def _read(self) -> bool:
+        """Read some more of the text, if there is any."""
+        piece = self._stream.read(PIECE)
+        self._text = self._text[self._at :] + self._decode(piece, not piece)
+        self._at = 0
+        return bool(piece)
+
+    def _error(self, told: str) -> TaxiError:
+        return TaxiError(f"it can't be read as JSON: value {self._count}: {told}")
+
+    def _object(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            [(name, _)] = Counter(name for name, _ in pairs).most_common(1)
+            raise TaxiError(f"its object {self._count} has two values {shortened(name)!r}")
+        return found
+
+    def _integer(self, text: str) -> _Number:
+        if len(text) > 18 and (len(text) > 20 or not -(2**63) <= int(text) < 2**64):
+            self._wrong = "an integer beyond 64 bits"
+        return _Number(text)
+
+    def _float(self, text: str) -> _Number:
+        if math.isinf(float(text)):
+            self._wrong = "a number beyond what a double can be"
+        return _Number(text)
+
+    def _constant(self, name: str) -> None:
+        self._wrong = f"{name}, which JSON doesn't know"
+
+
+def _names_of_export(meta: Any) -> list[str]:
+    """The names of the columns of NYC Open Data's export."""
+    try:
+        columns = meta["view"]["columns"]
+        names = _named([str(column.get("fieldName") or "") for column in columns])
+    except (LookupError, TypeError, AttributeError):
+        return []
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise TaxiError(f"it has two columns {shortened(twice[0])!r}")
+    return names
+
+
+def _too_deep() -> TaxiError:
+    return TaxiError(f"it has JSON that is nested deeper than {DEEPEST}, which is no trip")
+
+
+def _too_long() -> TaxiError:
+    return TaxiError(
+        f"it has JSON, but more than {LONGEST_LINE:,} characters in one object, which is no trip"
+    )
+
+
+def _not_unicode(found: dict[str, Any], text: str) -> str | None:
+    """What is wrong with an object's texts, if they aren't Unicode."""
+    try:
+        "".join(f"{name}{value}" for name, value in found.items()).encode()
+    except UnicodeEncodeError:
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            return "bytes that aren't UTF-8"
+        return "half a character, a surrogate without the other"
+    return None
+
+
+def _column(values: list[Any]) -> pa.Array:
+    """Values as text; an empty one is none."""
+    try:
+        array = pa.array(values, pa.string())
+    except pa.ArrowException:  # some aren't text
+        array = pa.array(map(_as_text, values), pa.string())
+    return pc.if_else(pc.equal(array, ""), pa.nulls(1, pa.string())[0], array)
 
 
 def _as_text(value: Any) -> str | None:
-    if value is None or isinstance(value, str):
+    """A value as text; what is nested as JSON, its numbers as they were written."""
+    if isinstance(value, str):
         return value or None
-    return repr(value) if isinstance(value, float) else json.dumps(value)
+    if value is None:
+        return None
+    return _as_json(value)
+
+
+def _as_json(value: Any, depth: int = 1) -> str:
+    if depth > DEEPEST:
+        raise _too_deep()
+    if isinstance(value, list):
+        return f"[{', '.join(_as_json(each, depth + 1) for each in value)}]"
+    if isinstance(value, dict):
+        members = (f"{_as_json(n)}: {_as_json(v, depth + 1)}" for n, v in value.items())
+        return f"{{{', '.join(members)}}}"
+    return value if isinstance(value, _Number) else json.dumps(value, ensure_ascii=False)

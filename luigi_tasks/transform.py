@@ -36,6 +36,7 @@ from luigi_tasks.catalog import (
     fold,
 )
 from luigi_tasks.errors import TaxiError
+from luigi_tasks.reports import listed, printable, shortened
 
 #: Bytes of a new column's name; PostgreSQL cuts names at 63, and another type's column adds to it.
 _LONGEST_NAME = 40
@@ -53,9 +54,12 @@ PORTAL_TIMES = {
 }
 #: What a text at least looks like that can be read as a type; whatever doesn't needn't be tried.
 _LOOKS = {
-    "number": r"^\s*([+-]?[0-9.][0-9.eE+-]*|[+-]?(?i:nan|inf|infinity))?\s*$",
-    "time": r"^\s*(\d{4}-\d\d-\d\d.*)?\s*$|" + "|".join(PORTAL_TIMES).replace("?P<day>", ""),
+    "number": r"^\s*([+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(?i:nan|inf|infinity))?\s*$",
+    "time": r"^\s*(\d{4}-\d\d-\d\d([T ]\d\d(:\d\d(:\d\d(\.\d{1,9})?)?)?)?)?\s*$|"
+    + "|".join(PORTAL_TIMES).replace("?P<day>", ""),
 }
+#: What PostgreSQL takes in no text, and what stands for bytes that weren't UTF-8.
+_NO_TEXT = {"\0": "has a NUL character", "\ufffd": "has bytes that aren't UTF-8"}
 #: How a text is written that loses nothing as a value of a new column's type.
 _WRITTEN = {
     "bigint": r"^\s*[+-]?(0|[1-9]\d*)\s*$",
@@ -87,6 +91,8 @@ def _constant(value: float, kind: pa.DataType) -> pa.Scalar:
 
 
 _ZERO, _UNKNOWN_ZONE = _constant(0, pa.float64()), _constant(264, pa.int32())
+#: The whole numbers of 32 bits, and the first one beyond them.
+_LEAST, _MOST = _constant(-(2**31), pa.float64()), _constant(2**31, pa.float64())
 #: How the kinds of ``quality`` are told, by the columns they take. The merge tells strays.
 ODDITIES: dict[str, tuple[tuple[str, ...], Callable[..., pa.Array]]] = {
     "null_passenger_count": (("passenger_count",), lambda count: count.is_null()),
@@ -111,7 +117,8 @@ class Reject:
     reason: str
 
     def __str__(self) -> str:
-        return f"row {self.row}, {self.column} {self.value!r}: {self.reason}"
+        column, value = shortened(self.column), shortened(repr(self.value))
+        return f"row {self.row}, {column} {value}: {shortened(self.reason, 200)}"
 
 
 def arrow_schema(taxi_type: TaxiType) -> pa.Schema:
@@ -164,11 +171,12 @@ def transform(
                 write_page_checksum=True,
             ) as writer,
             _RejectsFile(rejects) as rejects_file,
+            _RowGroups(writer) as row_groups,
         ):
             for raw, names in zip(raws, looked.names, strict=True):
                 match = kind.match(names)
-                left_out = [n for n in match.unknown if n not in report.unknown_columns]
-                report.unknown_columns += left_out
+                left_out = map(shortened, match.unknown)
+                report.unknown_columns += [n for n in left_out if n not in report.unknown_columns]
                 with _opened(raw) as source:
                     for batch, rejected in _read(source, raw.name, match, kind.columns, report):
                         for reject, record in rejected:
@@ -178,7 +186,7 @@ def transform(
                             check(looked.total)
                         elif len(raws) == 1 and report.rows_rejected > MOST_REJECTS:
                             check(math.ceil(2 * report.rows_read / max(source.share, 0.001)))
-                        writer.write_table(pa.Table.from_batches([batch]))
+                        row_groups.add(batch)
                     if raw == raws[-1]:
                         check(report.rows_read)
         partial.replace(trips)
@@ -204,12 +212,12 @@ def _look(raws: Sequence[Path], taxi_type: TaxiType, schema_contract: str) -> _L
     for raw in raws:
         with _opened(raw) as source:
             total = None if total is None or source.total is None else total + source.total
-            names = _all_names(source) if source.may_have_more else source.names
+            names = source.all_names()
             unknown = taxi_type.match(names).unknown
         all_names.append(names)
         if unknown and schema_contract == "freeze":
             raise TaxiError(
-                f"{raw.name}: it has columns that aren't known, {', '.join(unknown)}, and "
+                f"{raw.name}: it has columns that aren't known, {listed(unknown)}, and "
                 "[transform] schema_contract = freeze lets none pass; discard leaves them out"
             )
         if unknown and schema_contract == "evolve":
@@ -218,14 +226,6 @@ def _look(raws: Sequence[Path], taxi_type: TaxiType, schema_contract: str) -> _L
                     fitting[fold(name)] = _common(fitting.get(fold(name)), types)
     found = {name: types[0] for name, types in fitting.items() if types}
     return _Looked(total, all_names, tuple(_new_columns(taxi_type, found)))
-
-
-def _all_names(source: forms.Published) -> list[str]:
-    """The names in a file whose last row may bring one."""
-    names = dict.fromkeys(source.names)
-    for rows in source.rows():
-        names |= dict.fromkeys(rows.batch.schema.names)
-    return list(names)
 
 
 def _new_columns(taxi_type: TaxiType, types: Mapping[str, str]) -> Iterator[Column]:
@@ -237,7 +237,7 @@ def _new_columns(taxi_type: TaxiType, types: Mapping[str, str]) -> Iterator[Colu
         while name in taken:
             name += "_"
         taken.add(name)
-        yield Column(name, 0, kind, f"Published as {published}", (published,))
+        yield Column(name, 0, kind, f"Published as {shortened(published)}", (published,))
 
 
 def _types(source: forms.Published, names: Sequence[str]) -> dict[str, list[str] | None]:
@@ -379,6 +379,8 @@ def _named(file: Path) -> Iterator[None]:
     """Turn what is wrong with a file, or with the disk, into a message that names the file."""
     try:
         yield
+    except MemoryError:
+        raise TaxiError(f"{file.name} can't be transformed: out of memory") from None
     except (pa.ArrowException, OSError, UnicodeDecodeError, RecursionError) as error:
         happened = "transformed" if getattr(error, "errno", None) else "read"
         raise TaxiError(f"{file.name} can't be {happened}: {_first_line(error)}") from error
@@ -451,14 +453,53 @@ _UNREADABLE = (pa.ArrowInvalid, UnicodeDecodeError)
 
 
 def _without_hopeless(array: pa.Array, column: Column) -> tuple[pa.Array, _Unreadable]:
-    """Set texts to NULL that don't even look like a value, all at once, and tell them."""
+    """Set values to NULL, all at once, that can be told to be unreadable without a cast."""
     array, target = _plain(array), _arrow_type(column)
-    looks = "time" if pa.types.is_timestamp(target) else "number"
-    if not pa.types.is_string(array.type) or pa.types.is_string(target) or column.words:
-        return array, []
-    is_hopeless = pc.invert(pc.match_substring_regex(array, _LOOKS[looks]))
-    array = pc.if_else(is_hopeless, _null(array.type), array)
-    return array, [(n, f"is no {looks}") for n in pc.indices_nonzero(is_hopeless).to_pylist()]
+    unreadable: _Unreadable = []
+
+    def drop(is_hopeless: pa.Array, reason: str) -> None:
+        nonlocal array
+        is_hopeless = pc.fill_null(is_hopeless, False)
+        unreadable.extend((n, reason) for n in pc.indices_nonzero(is_hopeless).to_pylist())
+        array = pc.if_else(is_hopeless, _null(array.type), array)
+
+    if pa.types.is_string(array.type):
+        for text, reason in _NO_TEXT.items():
+            drop(pc.match_substring(array, text), reason)
+        if pa.types.is_string(target):
+            return array, unreadable
+        looks = "time" if pa.types.is_timestamp(target) else "number"
+        words = "|".join(map(re.escape, column.words))
+        pattern = _LOOKS[looks] + (rf"|^\s*(?i:{words})\s*$" if words else "")
+        drop(pc.invert(pc.match_substring_regex(array, pattern)), f"is no {looks}")
+        array = _replace_words(array, column.words)
+    is_number = pa.types.is_integer(array.type) or pa.types.is_floating(array.type)
+    if pa.types.is_timestamp(target) and is_number:
+        drop(array.is_valid(), "is a number, and no time")
+    elif pa.types.is_string(array.type) and pa.types.is_floating(target):
+        drop(_is_beyond(array, _cast_numbers(array)), "is beyond what a double can be")
+    elif pa.types.is_int32(target) and (is_number or pa.types.is_string(array.type)):
+        numbers = _cast_numbers(array)
+        is_whole = pc.and_(pc.equal(pc.trunc(numbers), numbers), pc.is_finite(numbers))
+        is_in = pc.and_(pc.greater_equal(numbers, _LEAST), pc.less(numbers, _MOST))
+        is_missing = pc.is_nan(numbers) if pa.types.is_floating(array.type) else numbers.is_null()
+        drop(
+            pc.invert(pc.or_kleene(pc.and_(is_whole, is_in), is_missing)),
+            "is no whole number of 32 bits",
+        )
+    return array, unreadable
+
+
+def _cast_numbers(array: pa.Array) -> pa.Array:
+    if pa.types.is_string(array.type):
+        array = pc.utf8_trim_whitespace(array)
+        array = pc.if_else(pc.equal(array, ""), _null(pa.string()), array)
+    return array.cast(pa.float64(), safe=False)
+
+
+def _is_beyond(texts: pa.Array, numbers: pa.Array) -> pa.Array:
+    """Which numbers became infinite, though their digits aren't."""
+    return pc.and_(pc.is_inf(numbers), pc.match_substring_regex(texts, "[0-9]"))
 
 
 def _cast_by_halves(array: pa.Array, column: Column) -> tuple[pa.Array, _Unreadable]:
@@ -525,7 +566,11 @@ def _cast_text(array: pa.Array, target: pa.DataType, words: Mapping[str, int | s
         return _cast_times(array, target)
     if pa.types.is_int32(target):
         array = array.cast(pa.float64())  # counts are published as 1.0, too
-    return array.cast(target)
+    cast = array.cast(target)
+    has_infinite = pa.types.is_floating(target) and pc.any(pc.is_inf(cast)).as_py()
+    if has_infinite and pc.any(_is_beyond(array, cast)).as_py():
+        raise pa.ArrowInvalid("is beyond what a double can be")
+    return cast
 
 
 def _replace_words(array: pa.Array, words: Mapping[str, int | str]) -> pa.Array:
@@ -537,10 +582,9 @@ def _replace_words(array: pa.Array, words: Mapping[str, int | str]) -> pa.Array:
     encoded = array.dictionary_encode()  # few texts are distinct
     texts = encoded.dictionary.to_pylist()
     for text in texts:
-        if "\0" in text:
-            raise pa.ArrowInvalid("has a NUL character")
-        if "\ufffd" in text:
-            raise pa.ArrowInvalid("has bytes that aren't UTF-8")
+        for part, reason in _NO_TEXT.items():
+            if part in text:
+                raise pa.ArrowInvalid(reason)
     replaced = [str(words.get(fold(text), text)) for text in texts]
     if replaced == texts:
         return array
@@ -573,7 +617,8 @@ def _arrow_type(column: Column) -> pa.DataType:
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
+    told = str(error)[:1_000].splitlines()
+    return shortened(told[0], 300) if told else type(error).__name__
 
 
 def _too_many(report: Report, total: int, ratio: float, shown: list[Reject]) -> str:
@@ -604,6 +649,33 @@ def _as_json(value: Any) -> Any:
     if isinstance(value, dict):
         return {str(name): _as_json(each) for name, each in value.items()}
     return value
+
+
+class _RowGroups:
+    """Batches of whatever size as row groups of a size, each of which costs some time to read."""
+
+    def __init__(self, writer: pq.ParquetWriter) -> None:
+        self._writer = writer
+        self._batches: list[pa.RecordBatch] = []
+        self._rows = self._bytes = 0
+
+    def __enter__(self) -> "_RowGroups":
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if self._batches and kind is None:
+            self._write()
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        self._batches.append(batch)
+        self._rows += batch.num_rows
+        self._bytes += batch.nbytes
+        if self._rows >= forms.BATCH_ROWS // 2 or self._bytes >= forms.BATCH_BYTES:
+            self._write()
+
+    def _write(self) -> None:
+        self._writer.write_table(pa.Table.from_batches(self._batches))
+        self._batches, self._rows, self._bytes = [], 0, 0
 
 
 class _RejectsFile:
@@ -666,7 +738,7 @@ def main(arguments: list[str] | None = None) -> int:
             schema_contract=options.schema_contract,
         )
     except TaxiError as error:
-        print(error, file=sys.stderr)
+        print(printable(error), file=sys.stderr)
         return 1
     print("::" + json.dumps({"outputs": asdict(report)}) + "::")
     return 0

@@ -18,6 +18,8 @@ from test_transform import Folder, command, peak_memory
 
 from luigi_tasks import forms, sample
 from luigi_tasks.catalog import FHV, FHVHV, GREEN, TAXI_TYPES, YELLOW, TaxiType
+from luigi_tasks.errors import TaxiError
+from luigi_tasks.transform import transform
 
 #: Published name, folded -> ours. On purpose not taken from the catalog.
 RENAMED = {
@@ -198,7 +200,7 @@ def test_rows_with_commas_too_many_are_like_the_others(
         (ROW + ",,7", "", "has 22 values for 20 columns"),
         (ROW + "1,7", "", "has 21 values for 20 columns"),
         (ROW.replace("50.5", "x"), "Fare_amount", "is no number"),
-        (ROW.replace("50.5", "5-0"), "Fare_amount", "5-0"),
+        (ROW.replace("50.5", "5-0"), "Fare_amount", "is no number"),
         (ROW.replace("2013-09-01 00:02", "1 Sep"), "lpep_pickup_datetime", "is no time"),
         (ROW.replace("2013-09-01 00:02:00", ""), "lpep_pickup_datetime", "has no value"),
         (ROW.replace(",N,", ",\0,"), "Store_and_fwd_flag", "has a NUL character"),
@@ -653,3 +655,369 @@ def test_a_month_is_the_same_in_every_form(folder: Folder) -> None:
     with gzip.GzipFile(fileobj=packed, mode="w") as file:
         pyarrow.csv.write_csv(table, file)
     assert transformed(folder, packed.getvalue()) == expected.to_pylist()
+
+
+# files that lie, or are made to hurt
+
+
+def as_json(*texts: str) -> bytes:
+    """Green trips as an array, the fare of each one as it is written here."""
+    trip = json.dumps({**as_objects(green(ROW))[0], "fare_amount": "?"})
+    objects = [trip.replace('"?"', text) for text in texts]
+    return f"[{', '.join(objects)}]".encode(errors="surrogateescape")
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        ('"\udcff"', "has bytes that aren't UTF-8"),
+        ('"\udced\udca0\udcbd"', "has bytes that aren't UTF-8"),
+        ('1, "\udcff": 1', "has bytes that aren't UTF-8"),
+        (r'"\ud800"', "has half a character"),
+        (r'1, "note": "\udc00\ud800"', "has half a character"),
+        (r'1, "\ud800": 1', "has half a character"),
+        (r'1, "note": ["a", {"b": "\ud83d"}]', "has half a character"),
+        ("NaN", "has NaN, which JSON doesn't know"),
+        ("-Infinity", "has -Infinity, which JSON doesn't know"),
+        ('1, "note": [Infinity]', "has Infinity, which JSON doesn't know"),
+        ("18446744073709551616", "has an integer beyond 64 bits"),
+        ("-9223372036854775809", "has an integer beyond 64 bits"),
+        ("9" * 5_000, "has an integer beyond 64 bits"),
+        ("1e400", "has a number beyond what a double can be"),
+        ('"1e400"', "is beyond what a double can be"),
+        (r'1, "store_and_fwd_flag": "a\u0000"', "has a NUL character"),
+        ('1, "store_and_fwd_flag": "a\0"', "has a NUL character"),
+    ],
+)
+@pytest.mark.parametrize("place", [0, 2])
+def test_what_breaks_an_object_of_json_costs_that_object_alone(
+    folder: Folder, place: int, value: str, reason: str
+) -> None:
+    fares = ["1", "2", "3"]
+    fares[place] = value
+    if "store_and" in value:  # the name is there already, and two are refused
+        folder.raw.write_bytes(as_json(*fares).replace(b'"store_and_fwd_flag": "N", ', b""))
+    else:
+        folder.raw.write_bytes(as_json(*fares))
+    report = folder.transform(max_reject_ratio=0.5)
+    assert (report.rows_read, report.rows_written) == (3, 2)
+    [reject] = folder.read_rejects()
+    assert reject["row"] == place + 1
+    assert reject["reason"].startswith(reason)
+    assert folder.column("fare_amount") == [n for n in (1, 2, 3) if n != place + 1]
+    assert "\ufffd" not in folder.rejects.read_text(encoding="utf-8")
+
+
+def test_numbers_of_json_arrive_as_they_are_written(folder: Folder) -> None:
+    values = [
+        "2.6299999999999999",
+        "18446744073709551615",
+        "-0",
+        "1e2",
+        '"\U0001f695"',
+        "[1.10, {}]",
+    ]
+    trip = json.dumps({**as_objects(green(ROW))[0], "note": "?"})
+    folder.raw.write_text("\n".join(trip.replace('"?"', value) for value in values), "utf-8")
+    for _ in range(2):
+        assert folder.transform(max_reject_ratio=0).new_columns == {"note": "text"}
+        assert folder.column("note") == [value.strip('"') for value in values]
+
+
+@pytest.mark.parametrize("size", [1, 7, 64, 1 << 20])
+def test_json_is_read_whatever_pieces_it_comes_in(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    monkeypatch.setattr(forms, "PIECE", size)
+    values = [
+        '"na\u00efve \U0001f695"',
+        r'"\ud83d\ude95 \\ \" }"',
+        "true",
+        "null",
+        "-1.5e-3",
+        '[[], {"a": 1}]',
+    ]
+    trip = json.dumps({**as_objects(green(ROW))[0], "note": "?"})
+    objects = [trip.replace('"?"', value) for value in values]
+    expected = [
+        "na\u00efve \U0001f695",
+        '\U0001f695 \\ " }',
+        "true",
+        None,
+        "-1.5e-3",
+        '[[], {"a": 1}]',
+    ]
+    for text in ("\ufeff[" + ",\n".join(objects) + "]\n", "".join(objects)):
+        folder.raw.write_text(text, "utf-8")
+        folder.transform(max_reject_ratio=0)
+        assert folder.column("note") == expected
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ('[{"fare_amount": 1, "fare_amount": 2}]', "its object 1 has two values 'fare_amount'"),
+        ('[{"a": 1}, {"a": {"b": 1, "b": 2}}]', "its object 2 has two values 'b'"),
+        ('[{"a": 1}, {"A": 2}]', "it has two columns 'A'"),
+        ('[{"a": 1},]', "value 2: Expecting value"),
+        ('[{"a": 1} {"a": 1}]', "Expecting ']'"),
+        ('[{"a": 1}]{"a": 1}', "something follows its end"),
+        ('{"a": 1}, {"a": 1}', "Expecting value"),
+        ('{"a": 1}\n{"a" 1, "b": "a long text, so that this is no end"}', "value 2: Expecting ':'"),
+        ('[{"a": "x', "it ends early"),
+        ('[{"a": 1}', "it ends early"),
+        ('{"a": 1}\n7', "it has JSON, but 7 in place of an object"),
+        ("[" + '{"a": ' * 16_000 + "1" + "}" * 16_000 + "]", "nested deeper than 100"),
+        ('[{"a": ' + "[" * 101 + "]" * 101 + "}]", "nested deeper than 100"),
+        ('{"a": ' + "[" * 1_000_000, "nested deeper than 100"),
+        ('[{"a": 1}' + " " * 3_000_000, "1,048,576 blanks in a row"),
+        ("[" + ",".join(f'{{"k{n}": 1}}' for n in range(12_000)) + "]", "it has 501 columns"),
+        (json.dumps({f"k{n}": n for n in range(12_000)}), "it has 12,000 columns, more than 500"),
+        (json.dumps({"k" * 3_000: 1}), "whose name has 3,000 characters, more than 250: kkk"),
+        (
+            '{"meta": {"view": {"columns": [{"fieldName": "a"}, {"fieldName": "a"}]}}}',
+            "two columns",
+        ),
+        ('{"meta": {"view": {"columns": [null, 1]}}, "data": [[1]]}', "of its meta"),
+        ('{"meta": {}, "data": [[1]', "of its meta"),
+        ('{"meta": {"view": {"columns": []}}, "data": []', "it ends early"),
+    ],
+)
+def test_json_that_cannot_be_a_month_is_told(folder: Folder, content: str, told: str) -> None:
+    folder.raw.write_text(content)
+    assert told in folder.refusal()
+
+
+def test_an_exported_column_without_a_name_goes_by_its_place(folder: Folder) -> None:
+    content = json.loads(exported(green(ROW)))
+    for name in (None, ""):
+        content["meta"]["view"]["columns"][-1]["fieldName"] = name
+        folder.raw.write_text(json.dumps(content))
+        assert folder.transform().unknown_columns == ["column 22"]
+    del content["meta"]["view"]["columns"][-1]["fieldName"]
+    folder.raw.write_text(json.dumps({**content, "more": {"a": [1]}}))
+    assert folder.transform().unknown_columns == ["column 22"]
+
+
+def test_objects_without_names_are_rejects_wherever_they_are(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(forms, "BATCH_ROWS", 8)  # two objects at a time
+    rows = as_objects(green(ROW))
+    folder.raw.write_text(json.dumps([{}, {}, *rows, {}]))
+    assert folder.transform(max_reject_ratio=1).rows_read == 4
+    assert [reject["row"] for reject in folder.read_rejects()] == [1, 2, 4]
+
+
+@pytest.mark.parametrize("end", ["\r", "\r\n", "\n"])
+@pytest.mark.parametrize("header_end", ["\r", "\r\n", "\n", "\r\r\n"])
+@pytest.mark.parametrize("piece", [7, 1 << 20])
+def test_lines_of_csv_may_end_in_any_way(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch, piece: int, header_end: str, end: str
+) -> None:
+    monkeypatch.setattr(forms, "PIECE", piece)
+    rows = [ROW.replace("00:02:00", f"00:02:{second}") for second in range(10, 40)]
+    rows[3] += ",,"
+    content = f"{HEADER}{header_end}{end}{end.join(rows)}{end}".encode()
+    rows = [row.removesuffix(",,") for row in rows]
+    found = sorted(transformed(folder, content), key=lambda row: row["pickup_datetime"])
+    assert found == as_csv_reads_it(green(*rows).decode(), GREEN)
+
+
+def test_blank_lines_are_no_rows_and_have_no_number(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(forms, "PIECE", 100)
+    wrong = ROW.replace("50.5", "x")
+    folder.raw.write_bytes(green("", " ", ROW, *[""] * 1_000, ROW + ",,", "", wrong, *[""] * 1_000))
+    assert folder.transform(max_reject_ratio=1).rows_written == 2
+    assert [reject["row"] for reject in folder.read_rejects()] == [3]
+
+
+def repeated(head: str, unit: bytes, size: int) -> bytes:
+    """A gzip of a unit again and again."""
+    file = io.BytesIO()
+    with gzip.GzipFile(fileobj=file, mode="w") as packed:
+        packed.write(head.encode())
+        for _ in range(size >> 20):
+            packed.write(unit * ((1 << 20) // len(unit)))
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("head", "unit", "told"),
+    [
+        (f"{HEADER}\n", b"\n", "blank lines in a row"),
+        (f"{HEADER}\n{ROW}\n", b"\r\n", "blank lines in a row"),
+        ("", b"\n", "isn't parquet, CSV or JSON"),
+        ("", b" ", "isn't parquet, CSV or JSON"),
+        (f"{HEADER}\n", b" " * 99 + b"\n", "unpacks to more than 100 times its size"),
+        (f"{HEADER}\n{ROW}\n", b" ", "a line has more than"),
+        ("[", b" ", "blanks in a row"),
+        (f"[{json.dumps(as_objects(green(ROW))[0])}", b"\n", "blanks in a row"),
+    ],
+)
+def test_a_small_file_that_unpacks_to_nothing_is_refused_early(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch, head: str, unit: bytes, told: str
+) -> None:
+    monkeypatch.setattr(forms, "PACKED_FROM", 5 << 20)
+    monkeypatch.setattr(forms, "LARGEST_UNPACKED", 15 << 20)
+    folder.raw.write_bytes(repeated(head, unit, 16 << 20))
+    assert told in folder.refusal(GREEN, 1.0)
+
+
+def test_too_many_columns_are_refused_before_any_work(folder: Folder) -> None:
+    names = [f"c{n}" for n in range(10_000)]
+    folder.raw.write_text(f"{HEADER},{','.join(names)}\n{ROW},{','.join(names)}\n")
+    assert "it has 10,020 columns, more than 500" in folder.refusal()
+    pq.write_table(pa.table({name: [1] for name in names}), folder.raw)
+    assert "it has 10,000 columns, more than 500" in folder.refusal()
+    nested = pa.array([dict.fromkeys(names, 1)])
+    pq.write_table(pa.table({"a": nested}), folder.raw)
+    assert "it has 10,000 columns, more than 500" in folder.refusal()
+
+
+def test_as_many_columns_as_may_be_are_read(folder: Folder) -> None:
+    names = [f"c{n}" for n in range(480)]
+    folder.raw.write_text(f"{HEADER},{','.join(names)}\n" + f"{ROW},{','.join('1' * 480)}\n" * 3)
+    assert len(folder.transform().new_columns) == 480
+
+
+@pytest.mark.parametrize("count", [1, 24])
+def test_names_of_megabytes_are_refused(folder: Folder, count: int) -> None:
+    names = [f"{n}{'x' * (3_000_000 // count)}" for n in range(count)]
+    pq.write_table(pa.table({name: [1] for name in names}), folder.raw)
+    told = folder.refusal()
+    assert "it has a column whose name has" in told
+    assert len(told) < 300
+    folder.raw.write_text(f"{HEADER},{'x' * 900_000}\n{ROW},1\n")
+    assert len(folder.refusal()) < 300
+
+
+# parquet that is made to hurt
+
+
+def row_groups(path: Path, table: pa.Table, groups: int) -> None:
+    with pq.ParquetWriter(path, table.schema) as writer:
+        for group in range(groups):
+            writer.write_table(table.slice(group, 1))
+
+
+def test_row_groups_are_read_together(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder.write(passenger_count=["x" if n == 150 else "1" for n in range(300)])
+    table = pq.read_table(folder.raw)
+    row_groups(folder.raw, table, 300)
+    with forms.opened(folder.raw) as source:
+        assert [rows.batch.num_rows for rows in source.rows()] == [300]
+    folder.transform()
+    assert pq.read_metadata(folder.trips).num_row_groups == 1
+    assert [reject["row"] for reject in folder.read_rejects()] == [151]
+    monkeypatch.setattr(forms, "BATCH_ROWS", 70)
+    folder.transform()
+    assert folder.column("pickup_datetime") == [
+        time for n, time in enumerate(table["pickup_datetime"].to_pylist()) if n != 150
+    ]
+    monkeypatch.setattr(forms, "MOST_GROUPS", 299)
+    assert "it has 300 row groups, more than 299" in folder.refusal()
+
+
+def test_a_row_group_may_have_three_million_rows(folder: Folder) -> None:
+    folder.write(trip_type=[1] * 1_000)
+    table = pa.concat_tables([pq.read_table(folder.raw)] * 3_000)
+    pq.write_table(table, folder.raw, row_group_size=3_000_000)
+    assert pq.read_metadata(folder.raw).num_row_groups == 1
+    with forms.opened(folder.raw) as source:
+        assert source.total == 3_000_000
+        assert next(source.rows()).batch.num_rows == forms.BATCH_ROWS
+
+
+@pytest.mark.parametrize(
+    ("note", "told"),
+    [
+        (["x" * 200_000_000], "a row group of 1 rows with"),
+        (["x" * 2_000_000, None], "it has a value of 2,000,000 bytes in column note, more than"),
+        ([None, b"x" * 2_000_000], "it has a value of 2,000,000 bytes in column note, more than"),
+        (
+            pa.DictionaryArray.from_arrays(pa.array([0] * 999), pa.array(["x" * 2_000_000])),
+            "it has a value of 2,000,000 bytes in column note, more than",
+        ),
+        (
+            pa.array(["x" * 2_000_000], pa.string_view()),
+            "it has a value of 2,000,000 bytes in column note, more than",
+        ),
+    ],
+    ids=["row group", "text", "bytes", "dictionary", "view"],
+)
+def test_a_value_that_is_too_long_is_refused(folder: Folder, note: Any, told: str) -> None:
+    folder.write(passenger_count=[1] * len(note), note=note)
+    assert told in folder.refusal()
+
+
+def test_large_rows_are_read_a_few_at_a_time(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(forms, "BATCH_BYTES", 100_000)
+    monkeypatch.setattr(forms, "LARGEST_AVERAGE", 10_000)
+    folder.write(note=[f"{n}" * 5_000 for n in range(100)])
+    with forms.opened(folder.raw) as source:
+        sizes = [rows.batch.num_rows for rows in source.rows()]
+    assert sum(sizes) == 100
+    assert max(sizes) < 20
+
+
+def test_a_footer_that_is_too_large_is_refused(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder.write(passenger_count=[1])
+    folder.transform()
+    monkeypatch.setattr(forms, "LARGEST_FOOTER", 100)
+    assert "it has a footer of" in folder.refusal()
+
+
+# names
+
+
+FORGING = 'a\n::{"outputs": {"rows_read": 7}}::\r\x1b[31m\x85\u2028\u202e\u00e9'
+
+
+@pytest.mark.parametrize("contract", ["evolve", "discard", "freeze"])
+def test_names_forge_no_line_of_a_log_or_report(folder: Folder, contract: str) -> None:
+    trips = as_objects(green(ROW))
+    nested = {FORGING: 1, f"{FORGING}2": [1]}
+    folder.raw.write_text(json.dumps([{**trips[0], **nested}]))
+    words = [[folder.raw], folder.trips, folder.rejects, GREEN, 0]
+    if contract == "freeze":
+        with pytest.raises(TaxiError) as refused:
+            transform(*words, schema_contract=contract)
+        assert str(refused.value).isprintable()
+        return
+    report = transform(*words, schema_contract=contract)
+    assert all(map(str.isprintable, [*report.new_columns, *report.unknown_columns]))
+    assert len(report.new_columns) + len(report.unknown_columns) == 2
+
+
+@pytest.mark.parametrize("form", ["csv", "json", "parquet"])
+def test_names_are_printable_and_bounded_in_every_refusal(folder: Folder, form: str) -> None:
+    names = [FORGING * 5, *(f"{FORGING}{n}" for n in range(200))]
+    write: dict[str, Callable[[list[str]], None]] = {
+        "csv": lambda names: folder.raw.write_text(
+            ",".join(name.translate({10: 9, 13: 9, 27: 9, 44: 9}) for name in names) + "\n",
+            "utf-8",
+        ),
+        "json": lambda names: folder.raw.write_text(json.dumps(dict.fromkeys(names, 1))),
+        "parquet": lambda names: pq.write_table(pa.table({n: [1] for n in names}), folder.raw),
+    }
+    write[form](names)
+    told = folder.refusal()
+    assert "not a file of green trips" in told
+    assert told.isprintable()
+    assert len(told) < 10_000
+    write[form]([FORGING, f" {FORGING.upper()}"])
+    assert folder.refusal().isprintable()
+
+
+def test_a_value_is_printable_and_bounded_in_a_refusal(folder: Folder) -> None:
+    folder.write(passenger_count=[f"{FORGING}{'x' * 500_000}", "1"], fare_amount=[1, 2])
+    told = folder.refusal()
+    assert told.isprintable()
+    assert len(told) < 1_000
