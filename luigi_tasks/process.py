@@ -3,6 +3,7 @@
 import atexit
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -29,11 +30,26 @@ PASSED = (
 #: The shell becomes the command. Before, it leaves a watch in its process group, whose standard
 #: input ends with the process that started all this, however that ends; then it ends the group.
 #: The watch is started by a process in between, so that it's no child that the command can see.
+#: Then it limits the memory, in KiB, that can be written to: what is reserved for files and for
+#: later, often gigabytes, doesn't count. Where the system has no such limit, there is none.
 _WATCHED = """
 exec 3<&0 </dev/null
 ( { trap '' HUP INT TERM; read -r _ <&3; kill -KILL 0; } >/dev/null 2>&1 & )
+ulimit -c 0 2>/dev/null
+test -z "$1" || ulimit -d "$1" 2>/dev/null
+shift
 exec "$@" 3<&-
 """
+#: What programs say when there is no more memory.
+_OUT_OF_MEMORY = re.compile(
+    r"MemoryError|bad_alloc|out of memory|cannot allocate|OutOfMemory|memory allocation"
+    r"|malloc of size|can't start new thread|failed to map segment",
+    re.IGNORECASE,
+)
+#: Arrow's own allocator takes a gigabyte at once, whatever is needed of it.
+_MODEST = {"ARROW_DEFAULT_MEMORY_POOL": "system"}
+#: More threads than this have nothing to do in a module of ours, and a stack of 8 MB each.
+_MOST_THREADS = 8
 #: Seconds to wait for the end of an output that some process which left the group keeps open.
 _LAST_OUTPUT = 5
 #: A Python that has imported one of our modules, and then waits for the folder and the words of
@@ -58,12 +74,16 @@ def ran(job: Job, folder: Path, reports: Reports) -> Iterator[int]:
     """Run a job in a folder: its exit code, or the signal that ended it, negative."""
     settings = config.runner()
     environment = {name: os.environ[name] for name in PASSED if name in os.environ}
+    module = _module_of(job)
+    if module:
+        environment["OMP_NUM_THREADS"] = str(min(os.cpu_count() or 1, _MOST_THREADS))
+    if settings.memory:
+        environment |= _MODEST
     environment |= {"PYTHONUNBUFFERED": "1", **settings.environment, **job.environment}
     command = _find(job, environment.get("PATH"))
     for name, path in job.paths.items():
         (folder / name).symlink_to(path.resolve())
     job.write_contents(folder)
-    module = _module_of(job)
     process = _take_spare(command, environment, folder) if module else None
     process = process or _start(command, folder, environment)
     takers = (process.stdout, reports.take), (process.stderr, reports.take_error)
@@ -85,6 +105,11 @@ def ran(job: Job, folder: Path, reports: Reports) -> Iterator[int]:
         _jobs_of[module] += 1
         if _jobs_of[module] >= _EXPECTED_AFTER:
             _keep_spare(module, command, environment)
+    is_limited = bool(process.returncode and settings.memory)
+    if is_limited and _OUT_OF_MEMORY.search("\n".join(reports.last_lines)):
+        raise TaxiError(
+            f"{job.command[0]} ran out of memory: its limit is {settings.memory}, [runner] memory"
+        )
     yield process.returncode
 
 
@@ -94,7 +119,7 @@ def _start(
     pipe = subprocess.PIPE
     try:
         return subprocess.Popen(
-            ["/bin/sh", "-c", _WATCHED, "sh", *command],
+            ["/bin/sh", "-c", _WATCHED, "sh", _limit(), *command],
             cwd=folder,
             env=environment,
             stdin=pipe,
@@ -105,6 +130,15 @@ def _start(
         )
     except OSError as error:
         raise SystemicError(f"{command[0]} can't be started: {error}") from None
+
+
+def _limit() -> str:
+    """``[runner] memory`` in KiB; nothing for no limit."""
+    setting = config.runner().memory.lower()
+    if not setting:
+        return ""
+    unit = {"b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}.get(setting[-1], 1)
+    return str(max(1, int(setting.rstrip("bkmg")) * unit >> 10))
 
 
 def _find(job: Job, path: str | None) -> list[str]:
@@ -167,7 +201,7 @@ class _Spare:
     that a small month's transform does."""
 
     def __init__(self, module: str, python: str, environment: dict[str, str]) -> None:
-        self.fits = (os.getpid(), module, python, environment)
+        self.fits = (os.getpid(), module, python, environment, _limit())
         reading, writing = os.pipe()
         try:
             self._orders = open(writing, "w")  # noqa: PTH123, SIM115
@@ -217,7 +251,7 @@ def _take_spare(
     except IndexError:
         return None
     python, _, module, *_ = command
-    wanted = (os.getpid(), module, python, environment)
+    wanted = (os.getpid(), module, python, environment, _limit())
     if spare.fits == wanted and spare.run(folder, command[2:]):
         return spare.process
     if spare.fits[0] == os.getpid():  # and not that of a process which this is a fork of

@@ -10,13 +10,16 @@ import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import psutil
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from luigi_tasks import process, runner
+from luigi_tasks import process, runner, sample
 from luigi_tasks.errors import TaxiError
 from luigi_tasks.job import Job
 from luigi_tasks.runner import CommandError, Finished
@@ -721,10 +724,107 @@ def test_many_runs_leave_nothing_behind(tmp_path: Path) -> None:
     assert_gone(*started)
 
 
-# a Python that waits for the next job of a module
+# its memory
 
 
 MODULE = ["python", "-m", "luigi_tasks.transform"]
+
+limited = pytest.mark.skipif(sys.platform != "linux", reason="no other system has such a limit")
+
+GREEDY = {
+    "one value": "x = bytearray(1 << 30)",
+    "many values": "x = [bytearray(1 << 20) for _ in range(1000)]",
+    "a program of its own": (
+        "import subprocess; "
+        'sys.exit(subprocess.call([sys.executable, "-c", "x = bytearray(1 << 30)"]))'
+    ),
+    "an array": "import numpy; numpy.zeros(1 << 28)",
+    "an Arrow array": "import pyarrow as pa; pa.array([1000 * 'x']).take(pa.array([0] * 10**6))",
+    "threads": """
+import threading
+threading.stack_size(64 << 20)
+for _ in range(100):
+    threading.Thread(target=time.sleep, args=(9,), daemon=True).start()
+""",
+}
+
+
+@limited
+@pytest.mark.parametrize("code", GREEDY.values(), ids=GREEDY)
+def test_a_job_that_takes_too_much_memory_is_one_line(
+    tmp_path: Path, settings: Settings, code: str
+) -> None:
+    settings("runner", "memory", "400M")
+    error = failure(f"{code}\nopen('made', 'w')", tmp_path, optional=["*"])
+    assert str(error) == "python ran out of memory: its limit is 400M, [runner] memory"
+    assert not isinstance(error, CommandError)
+    assert names(tmp_path) == []
+
+
+@limited
+@pytest.mark.parametrize(
+    ("memory", "limit"), [("300m", 300 << 20), ("1G", 1 << 30), ("2097152k", 2 << 30), ("", -1)]
+)
+def test_a_job_has_the_limit_of_the_settings_and_leaves_no_core(
+    tmp_path: Path, settings: Settings, memory: str, limit: int
+) -> None:
+    settings("runner", "memory", memory)
+    code = (
+        "import resource as r; out(limits=[r.getrlimit(r.RLIMIT_DATA), r.getrlimit(r.RLIMIT_CORE)])"
+    )
+    for _ in range(2):
+        assert run(code, tmp_path).outputs == {"limits": [[limit, limit], [0, 0]]}
+
+
+@limited
+def test_memory_that_is_reserved_and_not_written_to_does_not_count(
+    tmp_path: Path, settings: Settings
+) -> None:
+    settings("runner", "memory", "300m")
+    run("import mmap; mmap.mmap(-1, 8 << 30, mmap.MAP_PRIVATE, prot=mmap.PROT_READ)", tmp_path)
+
+
+@limited
+@pytest.mark.parametrize("memory", ["1", "100k", "2m"])
+def test_a_limit_that_is_too_low_for_anything_is_one_line(
+    tmp_path: Path, settings: Settings, memory: str
+) -> None:
+    settings("runner", "memory", memory)
+    failure("out(a=1)", tmp_path)
+
+
+def write_swelling(file: Path, rows: int) -> None:
+    """A parquet file of some KB with a text of 1 MB in each row."""
+    sample.write_month(file, "green", date(2024, 1, 1), rows=rows)
+    texts = pa.DictionaryArray.from_arrays(pa.array([0] * rows), pa.array(["x" * 1_000_000]))
+    table = pq.read_table(file).append_column("note", texts)
+    pq.write_table(table, file, compression="zstd", store_schema=False)
+
+
+@limited
+def test_a_transform_has_the_limit_whether_or_not_it_waited(
+    tmp_path: Path, settings: Settings, spares: Callable[[], list[psutil.Process]]
+) -> None:
+    settings("runner", "memory", "500m")
+    raw = tmp_path / "raw"
+    write_swelling(raw, 1_000)
+    assert raw.stat().st_size < 200_000
+    for _ in range(3):
+        error = failure(
+            "",
+            tmp_path,
+            command=[*MODULE, "--taxi-type=green", "--trips=trips", "--rejects=rejects", "raw"],
+            inputs={"raw": raw},
+        )
+        assert str(error) == "python ran out of memory: its limit is 500m, [runner] memory"
+    before = spares()
+    assert before
+    settings("runner", "memory", "600m")
+    run("", tmp_path, command=[*MODULE, "--help"])
+    assert_gone(*before)
+
+
+# a Python that waits for the next job of a module
 
 
 @pytest.fixture
