@@ -753,25 +753,31 @@ def _our_tables() -> dict[str, Table]:
 def _prepare(label: str, *schemas: str) -> None:
     """Have all tables and views there, as this version and the settings want them.
 
-    That is a transaction of its own, since nobody can read a view from then until its end.
+    That is a transaction of its own, since nobody can read a view from then until its end. Mostly
+    all is there, and a look finds out without waiting for whoever changes a table.
 
     :param schemas: further ones that are needed.
     :raises SystemicError: what is there can't be used, whatever the month.
     """
     try:
-        with _transaction(label, DDL) as cursor:
-            _create_schemas(cursor, schemas)
-            _politely(cursor, label, lambda: _create_missing_tables(cursor))
+        with _transaction(label) as cursor:
+            is_complete = _create_missing_tables(cursor, must_only_look=True)
+            is_complete = is_complete and not _missing_schemas(cursor, schemas)
+        if not is_complete:
+            with _transaction(label, DDL) as cursor:
+                _create_schemas(cursor, schemas)
+                _politely(cursor, label, lambda: _create_missing_tables(cursor))
     except TaxiError as error:
         if type(error) is TaxiError:
             raise SystemicError(str(error)) from None
         raise
 
 
-def _create_missing_tables(cursor: "_Cursor") -> None:
+def _create_missing_tables(cursor: "_Cursor", *, must_only_look: bool = False) -> bool:
     """Create whatever of ledger, markers, tables, columns and views isn't there; put the rest right
     if an earlier version was here before. What a later version has made stays as it is.
 
+    :returns: whether all of it was there.
     :raises TaxiError: something of somebody else's is in the way; then nothing is changed.
     """
     kinds = {name: config.kept(name) for name in TAXI_TYPES}
@@ -792,8 +798,9 @@ def _create_missing_tables(cursor: "_Cursor") -> None:
     if outdated:
         gone |= {table for table, (kind, _) in wanted.items() if kind == "v"}
     missing = {*wanted, *others.values()} - (found.keys() - gone)
-    if not (missing or lacking or newest < _own_version()):
-        return
+    is_complete = not (missing or lacking or newest < _own_version())
+    if is_complete or must_only_look:
+        return is_complete
     with _rights_kept(cursor, found):
         if outdated:
             _drop(cursor, "drop_views.sql", tables=list(map(named_view, TAXI_TYPES)))
@@ -803,6 +810,7 @@ def _create_missing_tables(cursor: "_Cursor") -> None:
         due = missing | lacking.keys() if newest > _own_version() else {*wanted, *others.values()}
         _create_tables(cursor, kinds, found, due, lacking)
         _create_views(cursor, kinds, due, may_drop=newest <= _own_version())
+    return False
 
 
 def _create_tables(
@@ -836,9 +844,12 @@ def _create_tables(
 
 
 def _create_schemas(cursor: "_Cursor", schemas: Iterable[str]) -> None:
-    for schema in sorted(schemas):
-        if _rows(cursor, "missing_schemas.sql", schema=schema):
-            _execute(cursor, "create_schema.sql", schema=schema)
+    for schema in _missing_schemas(cursor, schemas):
+        _execute(cursor, "create_schema.sql", schema=schema)
+
+
+def _missing_schemas(cursor: "_Cursor", schemas: Iterable[str]) -> list[str]:
+    return [s for s in sorted(schemas) if _rows(cursor, "missing_schemas.sql", schema=s)]
 
 
 @dataclass(frozen=True)
@@ -1351,11 +1362,16 @@ def _politely(cursor: "_Cursor", label: str, work: Callable[[], Any]) -> None:
             try:
                 cursor.execute("SELECT set_config('lock_timeout', %s, TRUE)", (LOCK_TIMEOUT,))
                 work()
-                cursor.execute("SET LOCAL lock_timeout = DEFAULT")
+                cursor.execute("SELECT set_config('lock_timeout', %s, TRUE)", (_lock_timeout(),))
                 return
             except psycopg2.errors.LockNotAvailable:
                 cursor.execute("ROLLBACK TO SAVEPOINT without_lock")
         waiting.pause(blocking)
+
+
+def _lock_timeout() -> str:
+    """How long a statement waits for other sessions, as PostgreSQL takes it; 0 for no limit."""
+    return f"{config.warehouse().lock_timeout * 60:.3f}s"
 
 
 def _partition_name(table: Table, suffix: str) -> Table:
@@ -1560,7 +1576,8 @@ class _Cursor(cursor):
     label = ""
 
     def execute(self, query: Any, vars: Any = None) -> None:
-        super().execute(f"/* {self.label} */\n{query}", vars)
+        with _long_waits_reported(self):
+            super().execute(f"/* {self.label} */\n{query}", vars)
 
     def copy_expert(self, sql: Any, file: Any, size: int = 8192) -> None:
         super().copy_expert(f"/* {self.label} */\n{sql}", file, size)
@@ -1618,7 +1635,7 @@ def _connect(address: str, *, was_reached: bool = False) -> connection:
     _check_version(session.server_version, shown)
     session.autocommit = True
     with _plain_errors(), session.cursor() as cursor:
-        [(backend,)] = _rows(cursor, "session_settings.sql")
+        [(backend,)] = _rows(cursor, "session_settings.sql", lock_timeout=_lock_timeout())
         # a pooler makes up the number that it gives a client
         if backend != session.get_backend_pid():
             _refuse_transaction_pooling(cursor, address, shown)
@@ -1833,27 +1850,46 @@ def _blocking_sessions(cursor: _Cursor, *, enabled: bool) -> Iterator[list[str]]
     is_watched, is_over = threading.Event(), threading.Event()
     pid = cursor.connection.get_backend_pid()
 
-    def watch(session: connection) -> None:
-        with suppress(psycopg2.Error), session.cursor() as watching:
+    def watch() -> None:
+        with suppress(psycopg2.Error, TaxiError), closing(_connect(url())) as session:
+            is_watched.set()
             while not is_over.is_set() and not found:
-                is_watched.set()
-                blocking = [pid for (pid,) in _rows(watching, "blocking_sessions.sql", pid=pid)]
-                found.extend(_described(watching, blocking))
+                found.extend(_blocking(session, pid))
+        is_watched.set()  # it had no connection left, perhaps
 
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    is_watched.wait()
     try:
-        watcher = _connect(url())
-    except TaxiError:  # it has no more connections, perhaps
         yield found
-        return
-    with closing(watcher):
-        thread = threading.Thread(target=watch, args=(watcher,))
-        thread.start()
-        is_watched.wait()
-        try:
-            yield found
-        finally:
-            is_over.set()
-            thread.join()
+    finally:
+        is_over.set()
+        thread.join()
+
+
+@contextmanager
+def _long_waits_reported(cursor: _Cursor) -> Iterator[None]:
+    """Name who keeps a statement waiting, once a minute, if it waits for anybody."""
+    is_over, label = threading.Event(), cursor.label
+    pid = cursor.connection.get_backend_pid()
+
+    def watch() -> None:
+        while not is_over.wait(LOCK_REPORT_INTERVAL):
+            with suppress(psycopg2.Error, TaxiError), closing(_connect(url())) as session:
+                if sessions := _blocking(session, pid):
+                    logger.info("%s: waiting for %s", label, "; ".join(sessions))
+
+    threading.Thread(target=watch, daemon=True).start()
+    try:
+        yield
+    finally:
+        is_over.set()
+
+
+def _blocking(session: connection, pid: int) -> list[str]:
+    """What is known of the sessions that keep another one waiting."""
+    with session.cursor() as cursor:
+        return _described(cursor, [p for (p,) in _rows(cursor, "blocking_sessions.sql", pid=pid)])
 
 
 @contextmanager
@@ -1894,6 +1930,11 @@ def _plain_errors() -> Iterator[None]:
         raise TaxiError(
             f"the warehouse refuses: {_first_line(error)}; [transform] schema_contract = discard "
             "leaves out columns that the catalog doesn't know"
+        ) from None
+    except psycopg2.errors.LockNotAvailable:
+        raise TaxiError(
+            f"other sessions kept a statement waiting for {config.warehouse().lock_timeout:g} "
+            "minutes, [warehouse] lock_timeout; the log names them, if that was a minute or more"
         ) from None
     except (psycopg2.errors.ReadOnlySqlTransaction, psycopg2.OperationalError) as error:
         code = error.pgcode or "08"

@@ -11,7 +11,7 @@ FROM (
         VALUES
         ('default_transaction_isolation', 'read committed'),
         ('statement_timeout', '0'),
-        ('lock_timeout', '0'),
+        ('lock_timeout', {{ lock_timeout | value }}),
         ('transaction_timeout', '0'),
         ('idle_session_timeout', '0'),
         ('idle_in_transaction_session_timeout', '0'),

@@ -47,3 +47,4 @@ load = {"taxi_type": "green", "rows_read": 1}
 references = [("public", "green_trips", "pickup_location_id", "location_id", True)]
 location_ids = [1]
 advisory_locks, name, pid, pids = 1, "green 2024-01", 1, [1]
+lock_timeout = "3600s"
