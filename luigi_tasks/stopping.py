@@ -32,7 +32,7 @@ GRACE = 1.5
 #: Seconds that it has if it's in the midst of what must come to its end.
 LONGEST_GRACE = 15.0
 #: Seconds that a job has to end by itself.
-JOB_GRACE = 1.0
+JOB_GRACE = 0.5
 #: Seconds within which a second Ctrl-C is taken for the first one: a terminal sends it to all
 #: processes, and some of them pass it on.
 REPEATED = 0.3
