@@ -88,14 +88,16 @@ class Memory:
         :param fingerprints: as ``fingerprint.fingerprints`` makes them.
         """
         halves = np.frombuffer(fingerprints.buffers()[2], "<u8").reshape(-1, 2)
-        low, high = halves[:, 0], halves[:, 1]  # an md5's bits are as good as random
+        low, high = np.ascontiguousarray(halves.T)  # an md5's bits are as good as random
         places = (high & np.uint64(len(self._words) - 1)).astype(np.intp)
         bits = np.zeros(len(low), np.uint64)
         for number in range(_BITS):
             bits |= np.uint64(1) << ((low >> np.uint64(6 * number)) & np.uint64(63))
-        known: npt.NDArray[np.bool_] = (self._words[places] & bits) == bits
-        left = np.flatnonzero(~known)
-        while len(left):  # of several in one word, the last one is written
+        held = self._words[places]
+        known: npt.NDArray[np.bool_] = (held & bits) == bits
+        self._words[places] = held | bits
+        left = np.flatnonzero((self._words[places] & bits) != bits)
+        while len(left):  # of several in one word, the last one was written
             self._words[places[left]] |= bits[left]
             left = left[(self._words[places[left]] & bits[left]) != bits[left]]
         ordered = np.sort(low)

@@ -93,7 +93,11 @@ class RangeMonthly(luigi.tools.range.RangeMonthly):
         return [d for d in finite_datetimes if self.datetime_to_parameter(d) not in complete]
 
     def run(self) -> None:
+        """End a range of which months were missing, and no longer are."""
         remove_left_over()
+        task = self._instantiate_task_cls(self.start)
+        if isinstance(task, TaxiMerge | TaxiRefresh):
+            warehouse.analyze_trips(task.taxi_type, growth=0.1)
 
 
 class _OfDates:

@@ -60,6 +60,8 @@ logger = logging.getLogger("luigi-interface.warehouse")
 
 #: MERGE came with PostgreSQL 15.
 OLDEST_SERVER = 150000
+#: A table of partitions is analysed without these since PostgreSQL 18.
+ANALYZE_ONLY = 180000
 #: The first key of our advisory locks: "taxi" in ASCII. The second one is the hash of a name: that
 #: of a month, of a trips table, or DDL.
 ADVISORY_LOCKS = 0x74617869
@@ -520,10 +522,8 @@ def merge(taxi_type: str, month: date) -> Merged:
     _prepare(label)
     _make_partition(label, kind, month)
     with _transaction(label, table_lock(trips)) as cursor:
-        staged = _staged(taxi_type, month)
-        if staged is None:
-            raise TaxiError(f"{taxi_type} {month:%Y-%m} isn't staged any more; run again")
-        load, columns = staged.load, _columns(cursor, trips)
+        staged, columns = _must_be_staged(taxi_type, month), _columns(cursor, trips)
+        load = staged.load
         new = _complete_staging(cursor, staging, staged, columns)
         names["names"] = [c.name for c in config.kept(taxi_type).columns] + list(dict(new.values()))
         _execute(cursor, "bulk_settings.sql")
@@ -572,7 +572,35 @@ def merge(taxi_type: str, month: date) -> Merged:
             _attach(cursor, kind, month, staging)
         else:
             _execute(cursor, "drop_staging.sql", staging=staging)
+    _analyze_merged(taxi_type, month, is_new=becomes_partition)
     return merged
+
+
+def analyze_trips(taxi_type: str, *, growth: float) -> None:
+    """Have the planner know a trips table as a whole, if it has grown by more than this part.
+
+    PostgreSQL 18 reads 30,000 rows for it; older ones analyse every partition as well.
+    """
+    label, trips = f"statistics of {taxi_type}", config.trips_table(taxi_type)
+    if _ask(label, "has_outgrown.sql", trips=trips, growth=growth):
+        _analyze(label, trips, is_only=_session().server_version >= ANALYZE_ONLY)
+
+
+def _analyze_merged(taxi_type: str, month: date, *, is_new: bool) -> None:
+    """Have the planner know a month that was merged, if it has become a partition."""
+    if is_new:
+        trips = config.trips_table(taxi_type)
+        _analyze(f"TaxiMerge {taxi_type} {month:%Y-%m}", _partition_name(trips, f"{month:%Y_%m}"))
+    analyze_trips(taxi_type, growth=1)
+
+
+def _analyze(label: str, table: Table, *, is_only: bool = False) -> None:
+    """Gather statistics of a table. Nothing that is loaded depends on it, so it may fail."""
+    try:
+        with _labelled_cursor(label) as cursor:
+            _execute(cursor, "analyze.sql", table=table, is_only=is_only)
+    except (psycopg2.Error, TaxiError) as error:
+        logger.warning("%s: not analysed: %s", ".".join(table), _first_line(error))
 
 
 def unstage(taxi_type: str, month: date) -> None:
@@ -1446,6 +1474,13 @@ def _staged(taxi_type: str, month: date) -> _Staged | None:
             if staged["kept"] == kept and is_unchanged and (has_rows or not load.rows_staged):
                 return _Staged(load, new)
     return None
+
+
+def _must_be_staged(taxi_type: str, month: date) -> _Staged:
+    staged = _staged(taxi_type, month)
+    if staged is None:
+        raise TaxiError(f"{taxi_type} {month:%Y-%m} isn't staged any more; run again")
+    return staged
 
 
 def _last_load(cursor: cursor, taxi_type: str, month: date) -> LastLoad | None:

@@ -5,7 +5,7 @@ from datetime import date, datetime
 from typing import Any
 
 import pytest
-from conftest import Database
+from conftest import Database, Luigi
 from months import FEBRUARY, JANUARY, Months, load_of, trip, trips
 
 from luigi_tasks import encoding, warehouse
@@ -440,3 +440,49 @@ def test_a_clock_that_is_behind_puts_no_month_elsewhere(
         months.load(trips(3))
         assert months.count("green_trips_2024_01") == 3
         assert months.count("green_trips_other") == 0
+
+
+def test_the_planner_knows_what_was_loaded(months: Months) -> None:
+    """Each month's rows at once; those of all months when they are twice as many, or asked for."""
+    january, february, march = JANUARY, FEBRUARY, date(2024, 3, 1)
+    for month in (january, february, march):
+        months.load(trips(100, f"{month:%Y-%m}-10 10:00:00"), month)
+    query = "SELECT reltuples FROM pg_class WHERE oid = %s::regclass"
+    assert months.database.value(query, "green_trips_2024_03") == 100
+    inherited = "SELECT count(*) FROM pg_stats WHERE tablename = %s AND inherited = %s"
+    assert months.database.value(inherited, "green_trips_2024_02", False) > 10
+    assert months.database.value(inherited, "green_trips", True) > 10
+    warehouse.analyze_trips("green", growth=0.1)
+    assert months.database.value(query, "green_trips") == 300
+    months.load(trips(20, "2024-04-10 10:00:00"), date(2024, 4, 1))
+    warehouse.analyze_trips("green", growth=0.1)
+    assert months.database.value(query, "green_trips") == 300
+
+
+@on_one_server
+def test_statistics_that_fail_fail_no_load(
+    months: Months, caplog: pytest.LogCaptureFixture
+) -> None:
+    months.load([])
+    months.database.query(
+        "CREATE FUNCTION odd(x double precision) RETURNS boolean IMMUTABLE LANGUAGE plpgsql "
+        "AS $$ BEGIN RETURN x > 0; END $$; CREATE INDEX ON green_trips (odd(fare_amount));"
+        "CREATE OR REPLACE FUNCTION odd(x double precision) RETURNS boolean IMMUTABLE "
+        "LANGUAGE plpgsql AS $$ BEGIN IF current_query() ~ 'ANALYZE' THEN "
+        "RAISE 'not now'; END IF; RETURN x > 0; END $$"
+    )
+    assert months.load(trips(3)).rows_inserted == 3
+    assert "public.green_trips_2024_01: not analysed" in caplog.text
+    assert warehouse.merged_months("green", [JANUARY]) == {JANUARY}
+
+
+@on_one_server
+def test_a_range_ends_with_statistics_of_the_whole_table(
+    command: Luigi, database: Database
+) -> None:
+    for stop in ("2024-03", "2024-04"):
+        assert command.merge_range("green", "2024-01", stop).code == 0
+        query = """SELECT parent.reltuples, (SELECT count(*) FROM green_trips)
+            FROM pg_class AS parent WHERE oid = 'green_trips'::regclass"""
+        [(known, rows)] = database.query(query)
+        assert known == rows

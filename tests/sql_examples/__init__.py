@@ -30,7 +30,8 @@ zones_table, trips_view = ("taxi", "taxi_zones"), ("taxi", "trips")
 schema = "taxi"
 wanted = [(table, ["unique_row_id"])]
 key = partition_key = "a_key"
-is_logged = becomes_partition = are_new = is_new = True
+is_logged = is_only = becomes_partition = are_new = is_new = True
+growth = 1.0
 description = role = hashed = "text"
 new = ["request_source"]
 relation, column = "public.green_trips_named", "vendor_id"
