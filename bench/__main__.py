@@ -13,7 +13,17 @@ from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
 
-from bench import backfill, footprint, growth, machine, month, nothing, readers
+from bench import (
+    backfill,
+    duplicates,
+    footprint,
+    growth,
+    machine,
+    month,
+    nothing,
+    readers,
+    together,
+)
 from bench.bench import QUICK, Bench, Sizes
 from bench.report import Section
 from bench.running import ROOT, CommandError
@@ -27,19 +37,23 @@ OTHER_PARTS: dict[str, Callable[[Bench], list[Section]]] = {
     "memory": footprint.measure_memory,
     "disk": footprint.measure_disk,
     "readers": readers.measure,
+    "duplicates": duplicates.measure,
+    "together": together.measure,
 }
 PARTS = (*MONTH_PARTS, *OTHER_PARTS)
 _ABOUT = """
 Measure what the pipeline costs, beside others on the same rows, machine and server.
 
-  month     one large month into an empty database
-  again     the same month once more, its marker removed
-  growth    many months, one after the other: does the last cost what the first did?
-  nothing   a run over months that are all complete
-  backfill  real months end to end, and tiny ones
-  memory    the most that each process takes
-  disk      the most that a load takes beyond its table
-  readers   how long a question waits while a month is loaded
+  month       one large month into an empty database
+  again       the same month once more, its marker removed
+  growth      many months, one after the other: does the last cost what the first did?
+  nothing     a run over months that are all complete
+  backfill    real months end to end, and tiny ones
+  memory      the most that each process takes
+  disk        the most that a load takes beyond its table
+  readers     how long a question waits while a month is loaded
+  duplicates  what rows cost that a file has twice
+  together    two runs at once, beside one
 
 Alternatives are "usual" (psql: COPY, UPDATE with md5, MERGE on text, with an index on that),
 usual_no_index, dlt, pandas, copy_to_table (Luigi's own), and the floors, which only copy: copy_csv,

@@ -114,19 +114,25 @@ class Month:
 
 
 def made_up(
-    data: Path, rows: int, *, months: int = 1, taxi_type: str = "yellow", start: str = "2024-01"
+    data: Path,
+    rows: int,
+    *,
+    months: int = 1,
+    taxi_type: str = "yellow",
+    start: str = "2024-01",
+    duplicates: int = 0,
 ) -> list[Month]:
-    """Months of made-up trips, one after the other, ``rows`` in each."""
+    """Months of made-up trips, one after the other, ``rows`` in each, some of them twice."""
     # a folder for each version of what makes them
     version = hashlib.sha256(Path(sample.__file__).read_bytes()).hexdigest()[:8]
-    folder = data / f"{taxi_type}-{rows}-{version}"
+    folder = data / f"{taxi_type}-{rows}{f'-{duplicates}' if duplicates else ''}-{version}"
     first = date.fromisoformat(f"{start}-01")
     made = []
     for number in range(months):
         day = first + relativedelta(months=number)
         file = folder / TAXI_TYPES[taxi_type].filename(day)
         if not file.exists():
-            sample.write_month(file, taxi_type, day, rows=rows)
+            sample.write_month(file, taxi_type, day, rows=rows, duplicates=duplicates)
         made.append(Month(taxi_type, day, file, folder))
     return made
 
