@@ -9,12 +9,13 @@ the whole row. What was done is reported on standard output as ``::{"outputs": {
 """
 
 import argparse
+import itertools
 import json
 import math
 import re
 import struct
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -234,8 +235,10 @@ def _new_columns(taxi_type: TaxiType, types: Mapping[str, str]) -> Iterator[Colu
     for published, kind in types.items():
         name = re.sub(r"\W+", "_", fold(published)).strip("_") or "column"
         name = name.encode()[:_LONGEST_NAME].decode(errors="ignore")
-        while name in taken:
-            name += "_"
+        others = (f"{name}_{number}" for number in itertools.count(2))
+        name = next(
+            each for each in itertools.chain([name, f"{name}_"], others) if each not in taken
+        )
         taken.add(name)
         yield Column(name, 0, kind, f"Published as {shortened(published)}", (published,))
 
@@ -255,8 +258,9 @@ def _types(source: forms.Published, names: Sequence[str]) -> dict[str, list[str]
     for rows in source.rows():
         for name in set(names) & set(rows.batch.schema.names):
             array = rows.batch.column(name)
-            if array.null_count < len(array):
-                fitting[name] = _common(fitting[name], _fitting_types(array))
+            fits = fitting[name]
+            if array.null_count < len(array):  # what no longer fits isn't tried again
+                fitting[name] = _fitting_types(array, NEW_TYPES if fits is None else fits)
     return fitting
 
 
@@ -267,9 +271,9 @@ def _common(types: list[str] | None, others: list[str] | None) -> list[str] | No
     return [kind for kind in types if kind in others]
 
 
-def _fitting_types(array: pa.Array) -> list[str]:
-    """The types that all values have; none for lists and the like."""
-    return [kind for kind in NEW_TYPES if _fits(array, kind)]
+def _fitting_types(array: pa.Array, types: Iterable[str] = tuple(NEW_TYPES)) -> list[str]:
+    """Those types that all values have; none for lists and the like."""
+    return [kind for kind in types if _fits(array, kind)]
 
 
 def _sample(kind: pa.DataType) -> pa.Array:

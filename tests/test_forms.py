@@ -771,6 +771,7 @@ def test_json_is_read_whatever_pieces_it_comes_in(
         ('[{"a": ' + "[" * 101 + "]" * 101 + "}]", "nested deeper than 100"),
         ('{"a": ' + "[" * 1_000_000, "nested deeper than 100"),
         ('[{"a": 1}' + " " * 3_000_000, "1,048,576 blanks in a row"),
+        ("{}" * 100_002, "100,000 objects without a value"),
         ("[" + ",".join(f'{{"k{n}": 1}}' for n in range(12_000)) + "]", "it has 501 columns"),
         (json.dumps({f"k{n}": n for n in range(12_000)}), "it has 12,000 columns, more than 500"),
         (json.dumps({"k" * 3_000: 1}), "whose name has 3,000 characters, more than 250: kkk"),
@@ -994,6 +995,16 @@ def test_names_forge_no_line_of_a_log_or_report(folder: Folder, contract: str) -
     report = transform(*words, schema_contract=contract)
     assert all(map(str.isprintable, [*report.new_columns, *report.unknown_columns]))
     assert len(report.new_columns) + len(report.unknown_columns) == 2
+
+
+def test_names_that_become_alike_stay_apart_and_short(folder: Folder) -> None:
+    marks = [chr(code) for code in range(0x2460, 0x2460 + 60)]
+    names = [f"{'long' * 15}{mark}" for mark in marks]
+    folder.raw.write_text(json.dumps([{**as_objects(green(ROW))[0], **dict.fromkeys(names, 1)}]))
+    new = list(folder.transform().new_columns)
+    assert len(set(new)) == 60
+    assert max(len(name.encode()) for name in new) <= 43
+    assert new[:3] == [f"{'long' * 10}{end}" for end in ("", "_", "_2")]
 
 
 @pytest.mark.parametrize("form", ["csv", "json", "parquet"])
