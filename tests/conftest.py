@@ -19,6 +19,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import forks
 import luigi.configuration
 import psycopg2
 import pytest
@@ -30,6 +31,7 @@ from luigi_tasks.sample import Counts, write_month
 ROOT = Path(__file__).parent.parent
 #: Whose ``luigi`` the tests run: this Python's, or that of an installation to be tried.
 PYTHON = os.environ.get("LUIGI_TASKS_PYTHON", sys.executable)
+FORKS = forks.Server(PYTHON)
 
 
 def skip(reason: str) -> Any:
@@ -243,6 +245,10 @@ class Luigi:
         )
 
     def __call__(self, task: str, *flags: str, timeout: float = 300) -> Run:
+        environment = {**os.environ, **self.environment}
+        if sys.executable == PYTHON and not self.start_method and FORKS.can_run(environment):
+            words = self.command(task, *flags)
+            return Run(*FORKS.run(words, self.folder, environment, timeout))
         process = self.start(task, *flags)
         output, _ = process.communicate(timeout=timeout)
         return Run(process.returncode, output)

@@ -1,8 +1,7 @@
 """A run that is killed, wherever it is, leaves nothing that the next one can't mend."""
 
+import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from signal import SIGKILL
@@ -11,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from conftest import (
+    FORKS,
     Database,
     Luigi,
     Published,
@@ -78,16 +78,8 @@ def database(server: Server, begun: None) -> Iterator[Database]:
 def run_killed_at(point: str, command: Luigi, of: str = "TaxiMerge") -> Run:
     """A range, in a process that is killed, or has something killed, at a point."""
     flags = [*command.range_flags("green", "2024-01", "2024-04"), f"--of={of}"]
-    killed = subprocess.run(
-        [sys.executable, KILLED_AT, point, *command.command("RangeMonthly", *flags)[1:]],
-        cwd=command.folder,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=120,
-    )
-    return Run(killed.returncode, killed.stdout)
+    words = [str(KILLED_AT), point, *command.command("RangeMonthly", *flags)[1:]]
+    return Run(*FORKS.run(words, command.folder, os.environ, 120))
 
 
 def assert_next_run_completes(command: Luigi, database: Database, undisturbed: Undisturbed) -> Run:

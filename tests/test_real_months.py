@@ -41,6 +41,7 @@ PUBLISHED = {
     "trip_type": "trip_type",
     "congestion_surcharge": "congestion_surcharge",
 }
+pytestmark = pytest.mark.parametrize("server", ["embedded"], indirect=True)
 #: Which no month before 2025 has.
 LATER = "cbd_congestion_fee"
 TIMES = ("pickup_datetime", "dropoff_datetime")
@@ -215,7 +216,6 @@ def test_the_same_command_again_does_nothing(loaded: Loaded) -> None:
     assert sorted((loaded.command.folder / "data").rglob("*")) == files
 
 
-@pytest.mark.parametrize("server", ["embedded"], indirect=True)
 def test_a_partition_that_was_emptied_comes_back(loaded: Loaded) -> None:
     loaded.database.query("TRUNCATE green_trips_2020_05")
     again = loaded.load()

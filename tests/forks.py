@@ -1,0 +1,122 @@
+"""Luigi without Python's start and its imports, which are most of what a short run takes.
+
+A server process has imported what others wrote, and forks for each command. What is this project's
+own is imported in the fork, with its folder, its environment and its arguments.
+"""
+
+import atexit
+import importlib
+import json
+import os
+import runpy
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+IMPORTED = (
+    *(
+        "luigi.cmdline",
+        "luigi.retcodes",
+        "luigi.tools.range",
+        "luigi.util",
+        "luigi.contrib.postgres",
+    ),
+    *("pyarrow.parquet", "pgpq", "psycopg2.extras", "requests", "jinja2.sandbox", "psutil", "tqdm"),
+)
+#: Variables with these beginnings are read by what is imported.
+READ_EARLY = ("PYTHON", "LUIGI", "LC_", "LANG")
+
+
+class Server:
+    """Runs commands one by one, from any thread."""
+
+    def __init__(self, python: str) -> None:
+        self._environment = dict(os.environ)
+        self._channel, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with other:
+            command = [python, __file__, str(other.fileno())]
+            self._process = subprocess.Popen(command, cwd="/", pass_fds=[other.fileno()])
+        atexit.register(self._end)
+
+    def can_run(self, environment: Mapping[str, str]) -> bool:
+        """Whether a command with this environment would find what it would by itself."""
+        names = environment.keys() | self._environment.keys()
+        early = [name for name in names if name.startswith(READ_EARLY)]
+        return all(environment.get(name) == self._environment.get(name) for name in early)
+
+    def run(
+        self, words: Sequence[str], folder: Path, environment: Mapping[str, str], timeout: float
+    ) -> tuple[int, str]:
+        """Run a script until it and its output end: the exit code and the output."""
+        output, into_output = os.pipe()
+        status, into_status = os.pipe()
+        order = json.dumps([list(words), str(folder), dict(environment)]).encode()
+        socket.send_fds(self._channel, [order], [into_output, into_status])
+        os.close(into_output)
+        os.close(into_status)
+        with open(output) as printed, open(status) as told:  # noqa: PTH123
+            number = int(told.readline())
+            limit = threading.Timer(timeout, os.kill, (number, signal.SIGKILL))
+            limit.start()
+            try:
+                text = printed.read()
+                return os.waitstatus_to_exitcode(int(told.readline())), text
+            finally:
+                limit.cancel()
+
+    def _end(self) -> None:
+        self._channel.close()
+        self._process.wait()
+
+
+def serve(channel: socket.socket) -> list[str]:
+    """Take orders until there are no more; in a fork, return the words to run."""
+    for name in IMPORTED:
+        importlib.import_module(name)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    while True:
+        order, descriptors, _, _ = socket.recv_fds(channel, 1 << 20, 2)
+        if not order:
+            os._exit(0)
+        if os.fork() == 0:
+            break
+        for descriptor in descriptors:
+            os.close(descriptor)
+    channel.close()
+    output, status = descriptors
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    if number := os.fork():
+        os.close(output)
+        os.write(status, f"{number}\n".encode())
+        os.write(status, f"{os.waitpid(number, 0)[1]}\n".encode())
+        os._exit(0)
+    words, folder, environment = json.loads(order)
+    os.close(status)
+    with open(os.devnull) as nothing:  # noqa: PTH123
+        os.dup2(nothing.fileno(), 0)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    os.close(output)
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environment)
+    time.tzset()
+    return [str(word) for word in words]
+
+
+if __name__ == "__main__":
+    sys.argv = serve(socket.socket(fileno=int(sys.argv[1])))
+    sys.path[0] = str(Path(sys.argv[0]).parent)
+
+    import luigi.cmdline
+    from luigi.configuration import LuigiConfigParser
+
+    # what they have read of the server's arguments and folder
+    luigi.cmdline.luigi_run.__defaults__ = (sys.argv[1:],)
+    LuigiConfigParser._instance = None
+    runpy.run_path(sys.argv[0], run_name="__main__")
