@@ -97,7 +97,8 @@ class RangeMonthly(luigi.tools.range.RangeMonthly):
         remove_left_over()
         task = self._instantiate_task_cls(self.start)
         if isinstance(task, TaxiMerge | TaxiRefresh):
-            warehouse.analyze_trips(task.taxi_type, growth=0.1)
+            label = f"RangeMonthly {task.taxi_type}"
+            warehouse.analyze_trips(label, task.taxi_type, growth=0.1)
 
 
 class _OfDates:

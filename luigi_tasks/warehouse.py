@@ -576,22 +576,22 @@ def merge(taxi_type: str, month: date) -> Merged:
     return merged
 
 
-def analyze_trips(taxi_type: str, *, growth: float) -> None:
+def analyze_trips(label: str, taxi_type: str, *, growth: float) -> None:
     """Have the planner know a trips table as a whole, if it has grown by more than this part.
 
     PostgreSQL 18 reads 30,000 rows for it; older ones analyse every partition as well.
     """
-    label, trips = f"statistics of {taxi_type}", config.trips_table(taxi_type)
+    trips = config.trips_table(taxi_type)
     if _ask(label, "has_outgrown.sql", trips=trips, growth=growth):
         _analyze(label, trips, is_only=_session().server_version >= ANALYZE_ONLY)
 
 
 def _analyze_merged(taxi_type: str, month: date, *, is_new: bool) -> None:
     """Have the planner know a month that was merged, if it has become a partition."""
+    label, trips = f"TaxiMerge {taxi_type} {month:%Y-%m}", config.trips_table(taxi_type)
     if is_new:
-        trips = config.trips_table(taxi_type)
-        _analyze(f"TaxiMerge {taxi_type} {month:%Y-%m}", _partition_name(trips, f"{month:%Y_%m}"))
-    analyze_trips(taxi_type, growth=1)
+        _analyze(label, _partition_name(trips, f"{month:%Y_%m}"))
+    analyze_trips(label, taxi_type, growth=1)
 
 
 def _analyze(label: str, table: Table, *, is_only: bool = False) -> None:

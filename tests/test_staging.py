@@ -452,10 +452,10 @@ def test_the_planner_knows_what_was_loaded(months: Months) -> None:
     inherited = "SELECT count(*) FROM pg_stats WHERE tablename = %s AND inherited = %s"
     assert months.database.value(inherited, "green_trips_2024_02", False) > 10
     assert months.database.value(inherited, "green_trips", True) > 10
-    warehouse.analyze_trips("green", growth=0.1)
+    warehouse.analyze_trips("test", "green", growth=0.1)
     assert months.database.value(query, "green_trips") == 300
     months.load(trips(20, "2024-04-10 10:00:00"), date(2024, 4, 1))
-    warehouse.analyze_trips("green", growth=0.1)
+    warehouse.analyze_trips("test", "green", growth=0.1)
     assert months.database.value(query, "green_trips") == 300
 
 
