@@ -38,7 +38,8 @@ on_one_server = pytest.mark.parametrize("server", ["embedded"], indirect=True)
 
 MONTH = ("TaxiMerge", "--month=2024-01", "--taxi-type=green")
 NAME = "green_tripdata_2024-01"
-RAW = [f"raw/{NAME}.parquet", f"raw/{NAME}.parquet.edition.json"]
+#: What stays of a month that failed: its file, and a note that it did.
+FAILED_FILES = [f"raw/{NAME}.parquet{end}" for end in ("", ".edition.json", ".failed")]
 FAILED, WRONG_VALUE = 30, 40
 
 #: The columns without which a file isn't one of green trips, as published and as in the catalog.
@@ -493,7 +494,7 @@ def test_what_cannot_be_loaded_is_not_staged(
     set_script(mine_command, code)
     failed(mine_command(*MONTH), "failed", "TaxiTransform", "mine.py", *words)
     assert is_untouched(database)
-    assert files_in_work(mine_command.folder / "data") == RAW
+    assert files_in_work(mine_command.folder / "data") == FAILED_FILES
 
 
 def test_as_many_rejects_pass_as_the_setting_lets(mine: Mine) -> None:
@@ -529,7 +530,7 @@ def test_a_script_that_fails_is_told_in_one_line(mine_command: Luigi, database: 
     assert "return x / 0" in told
     assert told.endswith("ZeroDivisionError: division by zero")
     assert is_untouched(database)
-    assert files_in_work(mine_command.folder / "data") == RAW
+    assert files_in_work(mine_command.folder / "data") == FAILED_FILES
 
 
 @pytest.mark.parametrize(
