@@ -314,12 +314,16 @@ class MergedTarget(TableTarget):
 
     def outputs(self) -> dict[str, Any]:
         """The values that the transform's script reported when the month was last loaded."""
-        with _labelled_cursor(f"outputs of {self.taxi_type} {self.month:%Y-%m}") as cursor:
-            try:
-                last = _last_load(cursor, self.taxi_type, self.month)
-            except (psycopg2.errors.UndefinedTable, psycopg2.errors.UndefinedColumn):
-                return {}  # nothing is loaded; or by an earlier version, until the next load
-        return last.outputs if last else {}
+
+        def ask() -> dict[str, Any]:
+            with _labelled_cursor(f"outputs of {self.taxi_type} {self.month:%Y-%m}") as cursor:
+                try:
+                    last = _last_load(cursor, self.taxi_type, self.month)
+                except (psycopg2.errors.UndefinedTable, psycopg2.errors.UndefinedColumn):
+                    return {}  # nothing is loaded; or by an earlier version, until the next load
+            return last.outputs if last else {}
+
+        return with_retries(ask)
 
 
 class ZonesTarget(TableTarget):
@@ -944,8 +948,12 @@ def _newest_version(cursor: "_Cursor") -> tuple[list[int], bool]:
 
 def _look_for_ledger(taxi_type: str) -> None:
     """Before a taxi type counts as not loaded at all: refuse a ledger in another schema."""
-    with _labelled_cursor(f"ledger of {taxi_type}") as cursor:
-        _refuse_ledger_elsewhere(cursor, list(_find(cursor, [config.trips_table(taxi_type)])))
+
+    def look() -> None:
+        with _labelled_cursor(f"ledger of {taxi_type}") as cursor:
+            _refuse_ledger_elsewhere(cursor, list(_find(cursor, [config.trips_table(taxi_type)])))
+
+    with_retries(look)
 
 
 def _refuse_ledger_elsewhere(cursor: "_Cursor", tables: Sequence[Table]) -> None:
