@@ -731,12 +731,16 @@ def _set_unreadable_aside() -> None:
     It would end with a traceback before a task can refuse it. ``check`` does so then.
     """
     settings = get_config()
-    others: dict[str, Any] = {"core": luigi.BoolParameter(), "resources": luigi.IntParameter()}
     parsers: dict[str, Any] = {
         section.__name__: dict(section.get_params()) for section in _LUIGIS_SECTIONS
     }
-    for section, key in ((s, k) for s in {*parsers, *others} for k in sorted(_keys(s))):
-        parser = parsers.get(section, {}).get(key) or others.get(section)
+    # read by no class, or under an older name
+    flags = ("autoload_range", "no_configure_logging", "rpc_log_retries")
+    parsers["core"] |= dict.fromkeys(flags, luigi.BoolParameter())
+    parsers["core"]["default_scheduler_port"] = luigi.IntParameter()
+    parsers["resources"] = dict.fromkeys(_keys("resources"), luigi.IntParameter())
+    for section, key in ((s, k) for s in parsers for k in sorted(_keys(s))):
+        parser = parsers[section].get(key)
         if parser:
             try:
                 parser.parse(settings.get(section, key))

@@ -566,6 +566,16 @@ def test_what_luigi_cannot_read_is_told_in_one_line(
     assert told in run.stderr
 
 
+@pytest.mark.parametrize(("key", "value"), [("logging_conf_file", "logging.cfg")])
+def test_a_text_that_no_class_of_luigis_reads_is_left_to_it(
+    settings: Set, monkeypatch: pytest.MonkeyPatch, key: str, value: str
+) -> None:
+    monkeypatch.setattr(config, "_unreadable", [])
+    settings("core", key, value)
+    config._set_unreadable_aside()
+    config.check()
+
+
 @pytest.mark.parametrize(
     ("section", "key", "value"),
     [

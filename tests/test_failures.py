@@ -55,7 +55,6 @@ def is_empty(database: Database) -> bool:
 
 # --- wrong values -------------------------------------------------------------------------------
 
-GREEN = '--of-params={"taxi_type": "green"}'
 RANGE = ("RangeMonthly", "--of=TaxiMerge")
 MONTH = ("TaxiMerge", "--month=2024-01", "--taxi-type=green")
 
@@ -73,8 +72,11 @@ MONTH = ("TaxiMerge", "--month=2024-01", "--taxi-type=green")
         ((*RANGE, '--of-params={"colour": "green"}'), ["--of-params", "colour"]),
         ((*RANGE, '--of-params={"taxi_type": "green"'), ["of-params", "JSON"]),
         ((*RANGE, "--of-params=green"), ["of-params", "JSON"]),
-        ((*RANGE, "--start=2008-12"), ["yellow 2008-12", "no trips", "from 2009-01 on"]),
-        ((*RANGE, GREEN, "--start=2013-07"), ["green 2013-07", "no trips", "from 2013-08 on"]),
+        (("TaxiMerge", "--month=2008-12"), ["yellow 2008-12", "no trips", "from 2009-01 on"]),
+        (
+            ("TaxiMerge", "--month=2013-07", "--taxi-type=green"),
+            ["green 2013-07", "no trips", "from 2013-08 on"],
+        ),
         (
             (*RANGE, "--start=2024-03", "--stop=2024-01"),
             ["start 2024-03 is after stop 2024-01"],
@@ -399,7 +401,7 @@ def test_a_wrong_password_is_told_but_not_shown(
 def test_a_server_that_cannot_be_reached_is_told(
     command: Luigi, url: str, words: list[str]
 ) -> None:
-    command.settings["--warehouse-url"] = url
+    command.settings |= {"--warehouse-url": url, "--warehouse-retries": "0"}
     run = command(*MONTH)
     assert_refused(run, NOT_ASKED, *words)
     assert "secret" not in run.output
