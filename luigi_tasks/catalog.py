@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 
 from luigi_tasks.errors import TaxiError
-from luigi_tasks.reports import listed, shortened
+from luigi_tasks.texts import listed, shortened
 
 #: PostgreSQL type -> Arrow type, by the alias that ``pyarrow.type_for_alias`` knows.
 #: A column has one of these and nothing else.

@@ -30,7 +30,7 @@ import pyarrow.parquet as pq
 
 from luigi_tasks.chunks import Chunks
 from luigi_tasks.errors import TaxiError
-from luigi_tasks.reports import shortened
+from luigi_tasks.texts import shortened
 
 #: Rows of a batch, and of a row group written: some 20 MB of a trips table.
 BATCH_ROWS = 131_072

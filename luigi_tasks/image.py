@@ -32,7 +32,7 @@ PARTS = (
     "chunks.py",
     "errors.py",
     "forms.py",
-    "reports.py",
+    "texts.py",
     "transform.py",
 )
 #: Seconds between two lines about a pull.

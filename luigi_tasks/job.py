@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from luigi_tasks.errors import TaxiError
-from luigi_tasks.reports import printable
+from luigi_tasks.texts import printable
 
 
 @dataclass(frozen=True)

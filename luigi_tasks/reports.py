@@ -17,8 +17,10 @@ import math
 import re
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
+
+from luigi_tasks.texts import printable
 
 logger = logging.getLogger("luigi-interface.runner")
 
@@ -38,12 +40,6 @@ LEVELS = {
     "WARNING": logging.WARNING,
     "ERROR": logging.ERROR,
     "CRITICAL": logging.CRITICAL,
-}
-#: What would move a terminal's cursor or colour it, begin a line of the log, or turn its direction;
-#: but tabs.
-_CONTROL = {code: f"\\x{code:02x}" for code in (*range(9), *range(10, 32), *range(127, 160))}
-_CONTROL |= {
-    code: f"\\u{code:04x}" for code in (*range(0x2028, 0x202F), *range(0x2066, 0x206A), 0xFEFF)
 }
 
 
@@ -160,24 +156,6 @@ class Lines:
         """Take what there is of a line as a line."""
         line, self._rest = bytes(self._rest), bytearray()
         self._take(line.decode(errors="replace"))
-
-
-def printable(value: Any) -> str:
-    """A value as a line of the log can have it: without line ends and control characters."""
-    return str(value).translate(_CONTROL).encode(errors="backslashreplace").decode()
-
-
-def shortened(value: Any, most: int = 100) -> str:
-    """A value as a message can have it: ``printable``, and cut after so many characters."""
-    text = printable(str(value)[: most + 1]).replace("\t", "\\t")
-    return text if len(text) <= most else f"{text[:most]}…"
-
-
-def listed(names: Iterable[str], most: int = 30) -> str:
-    """So many names as a message can have them."""
-    shown = [shortened(name) for name in names]
-    more = f" and {len(shown) - most} more" if len(shown) > most else ""
-    return ", ".join(shown[:most]) + more
 
 
 def _clean(value: Any, depth: int = 0) -> Any:

@@ -18,7 +18,8 @@ from typing import Any
 from luigi_tasks import config, process
 from luigi_tasks.errors import SystemicError, TaxiError
 from luigi_tasks.job import Job
-from luigi_tasks.reports import Reports, printable
+from luigi_tasks.reports import Reports
+from luigi_tasks.texts import printable
 
 #: How many files an error names.
 SHOWN_NAMES = 10

@@ -30,7 +30,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 from luigi_tasks import records
 from luigi_tasks.errors import SystemicError, TaxiError
-from luigi_tasks.reports import printable
+from luigi_tasks.texts import printable
 
 if TYPE_CHECKING:
     import requests

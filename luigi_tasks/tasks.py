@@ -27,8 +27,8 @@ from luigi_tasks.config import MonthParameter, TaxiTypeParameter
 from luigi_tasks.errors import TaxiError, is_systemic
 from luigi_tasks.log import OneLine
 from luigi_tasks.progress import Progress, show_result
-from luigi_tasks.reports import printable
 from luigi_tasks.steps import Steps
+from luigi_tasks.texts import printable
 from luigi_tasks.warehouse import Load
 
 logger = logging.getLogger("luigi-interface.tasks")

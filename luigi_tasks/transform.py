@@ -37,7 +37,7 @@ from luigi_tasks.catalog import (
     fold,
 )
 from luigi_tasks.errors import TaxiError
-from luigi_tasks.reports import listed, printable, shortened
+from luigi_tasks.texts import listed, printable, shortened
 
 #: Bytes of a new column's name; PostgreSQL cuts names at 63, and another type's column adds to it.
 _LONGEST_NAME = 40

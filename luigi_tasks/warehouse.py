@@ -53,8 +53,8 @@ from luigi_tasks.catalog import (
 from luigi_tasks.chunks import Chunks, ahead
 from luigi_tasks.errors import SystemicError, TaxiError
 from luigi_tasks.reference import ZONES_COMMENT, Zone
-from luigi_tasks.reports import printable
 from luigi_tasks.source import Announced, Edition, shown
+from luigi_tasks.texts import printable
 
 logger = logging.getLogger("luigi-interface.warehouse")
 
