@@ -219,7 +219,9 @@ def test_a_reader_is_waited_for_and_no_other_behind_it(
     try:
         slow.cursor().execute("SELECT count(*) FROM green_trips")  # and its transaction goes on
         merging.start()
-        while "waiting for readers" not in caplog.text:
+        until = time.monotonic() + 60
+        while "waiting for sessions that use its table" not in caplog.text:
+            assert time.monotonic() < until
             time.sleep(0.01)
         for _ in range(20):  # others come and go, whatever moment it is
             assert months.count() == 5
