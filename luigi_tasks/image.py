@@ -28,7 +28,10 @@ logger = logging.getLogger("luigi-interface.runner")
 PARTS = (
     "Dockerfile",
     "__init__.py",
-    "catalog.py",
+    "catalog/__init__.py",
+    "catalog/columns.py",
+    "catalog/lookups.py",
+    "catalog/services.py",
     "chunks.py",
     "errors.py",
     "forms.py",

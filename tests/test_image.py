@@ -89,7 +89,10 @@ def test_the_transform_has_all_it_needs_and_nothing_more(own_image: str, script:
         there = ["luigi", "psycopg2", "requests", "numpy", "docker"]
         report(
             modules=[name for name in there if importlib.util.find_spec(name)],
-            parts=sorted(path.name for path in Path(luigi_tasks.__file__).parent.glob("*.*")),
+            parts=sorted(
+                str(path.relative_to(Path(luigi_tasks.__file__).parent))
+                for path in Path(luigi_tasks.__file__).parent.rglob("*.py")
+            ),
         )
     """
     seen = script(code, image=own_image).outputs

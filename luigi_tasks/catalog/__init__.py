@@ -1,0 +1,48 @@
+"""What the TLC publishes: every column, the names of codes, and the four services.
+
+Everything else of the package that needs a column, a code or a service takes it from here.
+"""
+
+from luigi_tasks.catalog.columns import (
+    ALWAYS_KEPT,
+    ARROW_TYPES,
+    FINGERPRINT_VERSION,
+    NEW_TYPES,
+    RESERVED_NAMES,
+    Column,
+    fold,
+)
+from luigi_tasks.catalog.lookups import LOOKUPS, ZONES_COMMENT, Lookup, Zone, read_zones
+from luigi_tasks.catalog.services import (
+    FHV,
+    FHVHV,
+    GREEN,
+    TAXI_TYPES,
+    YELLOW,
+    Match,
+    TaxiType,
+    shared_columns,
+)
+
+__all__ = [
+    "ALWAYS_KEPT",
+    "ARROW_TYPES",
+    "FHV",
+    "FHVHV",
+    "FINGERPRINT_VERSION",
+    "GREEN",
+    "LOOKUPS",
+    "NEW_TYPES",
+    "RESERVED_NAMES",
+    "TAXI_TYPES",
+    "YELLOW",
+    "ZONES_COMMENT",
+    "Column",
+    "Lookup",
+    "Match",
+    "TaxiType",
+    "Zone",
+    "fold",
+    "read_zones",
+    "shared_columns",
+]
