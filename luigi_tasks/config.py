@@ -32,7 +32,7 @@ from luigi.retcodes import retcode
 from luigi.scheduler import scheduler
 from luigi.worker import worker
 
-from luigi_tasks.catalog import ALWAYS_KEPT, TAXI_TYPES, TaxiType
+from luigi_tasks.catalog import ALWAYS_KEPT, QUALITY_CHECKS, TAXI_TYPES, TaxiType
 from luigi_tasks.errors import TaxiError
 from luigi_tasks.source import check_url, shown
 
@@ -635,8 +635,6 @@ def _got(settings: luigi.Config, key: str) -> str:
 
 
 def _check_quality(settings: quality) -> None:
-    from luigi_tasks.quality import KINDS
-
     if not settings.least_rows >= 0:
         raise TaxiError(f"[quality] least_rows: {_got(settings, 'least_rows')} must be 0 or more")
     most = settings.most
@@ -646,8 +644,8 @@ def _check_quality(settings: quality) -> None:
             f"[quality] most: {_got(settings, 'most')} must be like "
             '{"negative_total": 0.05}, with shares from 0 to 1'
         )
-    for kind in most.keys() - KINDS.keys():
-        raise TaxiError(f"[quality] most: {kind!r} must be one of {', '.join(KINDS)}")
+    for name in most.keys() - QUALITY_CHECKS.keys():
+        raise TaxiError(f"[quality] most: {name!r} must be one of {', '.join(QUALITY_CHECKS)}")
 
 
 def _check_runner(settings: runner) -> None:

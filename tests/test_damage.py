@@ -13,7 +13,7 @@ from conftest import Published, files_in_work
 from mirror import Mirror, Status
 from months import JANUARY, Months
 
-from luigi_tasks import forms, source, steps, warehouse
+from luigi_tasks import formats, source, steps, warehouse
 from luigi_tasks.errors import TaxiError
 from luigi_tasks.storage import MonthFiles
 from luigi_tasks.tasks import (
@@ -179,8 +179,8 @@ def test_pages_that_are_written_have_checksums_and_those_that_are_read_are_verif
         content = bytearray(good)
         content[start + seeded.randrange(100, length // 2)] ^= 1
         trips.write_bytes(content)
-        with forms.parquet(trips) as file, pytest.raises(OSError, match="page integrity"):
-            list(forms.batches(file, 1000))
+        with formats.open_parquet(trips) as file, pytest.raises(OSError, match="page integrity"):
+            list(formats.read_batches(file, 1000))
         with pytest.raises(TaxiError, match=r"trips.parquet can't be read: .*page integrity"):
             transform([trips], tmp_path / "again", rejects, TAXI_TYPES["green"])
 

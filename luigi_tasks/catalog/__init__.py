@@ -1,4 +1,4 @@
-"""What the TLC publishes: every column, the names of codes, and the four services.
+"""What the TLC publishes: every column, the names of codes, data quality, and the four services.
 
 Everything else of the package that needs a column, a code or a service takes it from here.
 """
@@ -13,6 +13,7 @@ from luigi_tasks.catalog.columns import (
     fold,
 )
 from luigi_tasks.catalog.lookups import LOOKUPS, ZONES_COMMENT, Lookup, Zone, read_zones
+from luigi_tasks.catalog.quality import QUALITY_CHECKS, ExceededError, check_quality
 from luigi_tasks.catalog.services import (
     FHV,
     FHVHV,
@@ -33,15 +34,18 @@ __all__ = [
     "GREEN",
     "LOOKUPS",
     "NEW_TYPES",
+    "QUALITY_CHECKS",
     "RESERVED_NAMES",
     "TAXI_TYPES",
     "YELLOW",
     "ZONES_COMMENT",
     "Column",
+    "ExceededError",
     "Lookup",
     "Match",
     "TaxiType",
     "Zone",
+    "check_quality",
     "fold",
     "read_zones",
     "shared_columns",

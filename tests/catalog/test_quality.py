@@ -9,8 +9,11 @@ import pytest
 from conftest import Database, Luigi, Published, files_in_work
 from months import Months, trip, trips
 
-from luigi_tasks import quality, transform, warehouse
+from luigi_tasks import warehouse
+from luigi_tasks.catalog import QUALITY_CHECKS
 from luigi_tasks.errors import TaxiError
+from luigi_tasks.transform import arrow_schema
+from luigi_tasks.transform.quality import CHECKS, count_failures
 
 Set = Callable[[str, str, str], None]
 on_one_server = pytest.mark.parametrize("server", ["embedded"], indirect=True)
@@ -18,7 +21,7 @@ JANUARY, FEBRUARY = date(2024, 1, 1), date(2024, 2, 1)
 
 
 def test_every_kind_has_a_way_to_tell() -> None:
-    assert {"stray", *transform.ODDITIES} == set(quality.KINDS)
+    assert {"stray", *CHECKS} == set(QUALITY_CHECKS)
 
 
 @on_one_server
@@ -115,7 +118,7 @@ def test_a_month_within_the_limits_is_not_told(
     months: Months, settings: Set, caplog: pytest.LogCaptureFixture
 ) -> None:
     settings("quality", "when_exceeded", "fail")
-    settings("quality", "most", json.dumps(dict.fromkeys(quality.KINDS, 0.5)))
+    settings("quality", "most", json.dumps(dict.fromkeys(QUALITY_CHECKS, 0.5)))
     months.load(trips(10))
     months.load([trip(f"2024-02-15 10:00:0{n}") for n in range(5)], FEBRUARY)
     settings("quality", "least_rows", "0")
@@ -135,10 +138,10 @@ def test_what_is_odd_is_told_by_its_columns() -> None:
         trip(dropoff_datetime=at, dropoff_location_id=265, pickup_location_id=None),
         trip(),
     ]
-    batch = pa.RecordBatch.from_pylist(rows, transform.arrow_schema(GREEN))
+    batch = pa.RecordBatch.from_pylist(rows, arrow_schema(GREEN))
     counts: dict[str, int] = {}
     for _ in range(2):
-        transform._count_oddities(batch, counts)
+        count_failures(batch, counts)
     assert counts == {
         "null_passenger_count": 2,
         "negative_total": 2,
@@ -146,7 +149,7 @@ def test_what_is_odd_is_told_by_its_columns() -> None:
         "dropoff_before_pickup": 2,
         "unknown_zone": 4,
     }
-    nothing = pa.RecordBatch.from_pylist([], transform.arrow_schema(FHV))
+    nothing = pa.RecordBatch.from_pylist([], arrow_schema(FHV))
     counts = {}
-    transform._count_oddities(nothing, counts)
+    count_failures(nothing, counts)
     assert counts == {"dropoff_before_pickup": 0, "unknown_zone": 0}

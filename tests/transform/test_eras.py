@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_forms import RENAMED, as_csv_reads_it
+from raw_files import RENAMED, as_csv_reads_it
 
 from luigi_tasks.catalog import FHV, FHVHV, GREEN, YELLOW, TaxiType
 from luigi_tasks.transform import transform

@@ -1,0 +1,62 @@
+"""The command line of the transform.
+
+    python -m luigi_tasks.transform RAW --taxi-type green --trips TRIPS --rejects REJECTS
+
+It reports what it did on standard output as ``::{"outputs": {...}}::``.
+"""
+
+import argparse
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+from luigi_tasks.catalog import TAXI_TYPES
+from luigi_tasks.errors import TaxiError
+from luigi_tasks.texts import printable
+from luigi_tasks.transform.files import transform
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; the exit code is 0, or 1 with one line on standard error."""
+    options = _parser().parse_args(arguments)
+    try:
+        report = transform(
+            options.raw,
+            options.trips,
+            options.rejects,
+            TAXI_TYPES[options.taxi_type],
+            options.max_reject_ratio,
+            schema_contract=options.schema_contract,
+        )
+    except TaxiError as error:
+        print(printable(error), file=sys.stderr)
+        return 1
+    print("::" + json.dumps({"outputs": asdict(report)}) + "::")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m luigi_tasks.transform",
+        description="Write a published file with the catalog's columns and types.",
+    )
+    parser.add_argument(
+        "raw", type=Path, nargs="+", help="the published file, or several that make it up"
+    )
+    parser.add_argument("--taxi-type", required=True, choices=list(TAXI_TYPES))
+    parser.add_argument("--trips", type=Path, required=True, help="parquet file to write")
+    parser.add_argument("--rejects", type=Path, required=True, help="JSON lines, if there are any")
+    parser.add_argument(
+        "--max-reject-ratio",
+        type=float,
+        default=0.01,
+        help="share of rows, 0 to 1, that may be unreadable (default: 0.01)",
+    )
+    parser.add_argument(
+        "--schema-contract",
+        choices=["evolve", "discard", "freeze"],
+        default="evolve",
+        help="whether unknown columns are written, left out or refused (default: evolve)",
+    )
+    return parser

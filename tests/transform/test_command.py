@@ -1,0 +1,84 @@
+"""The command line of the transform."""
+
+import json
+import subprocess
+import sys
+from datetime import date
+from pathlib import Path
+
+import pytest
+from raw_files import (
+    Folder,
+    command,
+    fixture_folder,  # noqa: F401
+)
+
+from luigi_tasks import sample
+
+
+def run(*words: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(words, capture_output=True, text=True, check=False)
+
+
+def test_the_command_reports_what_it_did(folder: Folder) -> None:
+    folder.write(passenger_count=["x"] + ["1"] * 199, request_source=["app"] * 200)
+    for _ in range(2):
+        done = run(*command(folder.raw, folder.raw.parent))
+        assert (done.returncode, done.stderr) == (0, "")
+        [line] = done.stdout.splitlines()
+        assert json.loads(line.removeprefix("::").removesuffix("::")) == {
+            "outputs": {
+                "rows_read": 200,
+                "rows_written": 199,
+                "rows_rejected": 1,
+                "unknown_columns": [],
+                "quality": {
+                    "null_passenger_count": 0,
+                    "negative_total": 0,
+                    "zero_distance": 0,
+                    "dropoff_before_pickup": 0,
+                    "unknown_zone": 0,
+                },
+                "new_columns": {"request_source": "text"},
+            }
+        }
+
+
+def test_the_command_fails_with_one_line(folder: Folder) -> None:
+    folder.write(passenger_count=["x"] + ["1"] * 199)
+    done = run(*command(folder.raw, folder.raw.parent, "green", "--max-reject-ratio=0"))
+    assert (done.returncode, done.stdout) == (1, "")
+    [line] = done.stderr.splitlines()
+    assert "1 of the first 200 rows" in line
+
+
+@pytest.mark.parametrize("flag", ["--taxi-type=blue", "--max-reject-ratio=some", "--unknown"])
+def test_a_wrong_flag_is_exit_code_2(folder: Folder, flag: str) -> None:
+    done = run(*command(folder.raw, folder.raw.parent, "green", flag))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "usage: python -m luigi_tasks.transform" in done.stderr
+
+
+def test_the_command_tells_its_flags() -> None:
+    done = run(sys.executable, "-m", "luigi_tasks.transform", "--help")
+    assert done.returncode == 0
+    for flag in (
+        "--taxi-type {yellow,green,fhv,fhvhv}",
+        "--trips",
+        "--rejects",
+        "--max-reject-ratio",
+    ):
+        assert flag in done.stdout
+
+
+def test_a_transform_imports_neither_luigi_nor_pandas(tmp_path: Path) -> None:
+    raw = tmp_path / "raw.parquet"
+    sample.write_month(raw, "green", date(2020, 3, 1), rows=100)
+    code = (
+        "import sys; from luigi_tasks import transform; transform.main(sys.argv[1:]); "
+        "print(*{'luigi', 'pandas', 'psycopg2'} & sys.modules.keys())"
+    )
+    flags = ["--taxi-type=green", f"--trips={tmp_path / 't'}", f"--rejects={tmp_path / 'r'}"]
+    command = [sys.executable, "-c", code, raw, *flags]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert printed.splitlines()[1:] == [""]
