@@ -123,8 +123,9 @@ def made_up(
     duplicates: int = 0,
 ) -> list[Month]:
     """Months of made-up trips, one after the other, ``rows`` in each, some of them twice."""
-    # a folder for each version of what makes them
-    version = hashlib.sha256(Path(sample.__file__).read_bytes()).hexdigest()[:8]
+    # a folder for each version of the package that makes them
+    sources = sorted(Path(sample.__file__).parent.glob("*.py"))
+    version = hashlib.sha256(b"".join(map(Path.read_bytes, sources))).hexdigest()[:8]
     folder = data / f"{taxi_type}-{rows}{f'-{duplicates}' if duplicates else ''}-{version}"
     first = date.fromisoformat(f"{start}-01")
     made = []

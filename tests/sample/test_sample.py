@@ -13,6 +13,8 @@ import pytest
 
 from luigi_tasks import sample
 from luigi_tasks.errors import TaxiError
+from luigi_tasks.sample import draw
+from luigi_tasks.sample.write import _as_table
 
 JANUARY = date(2024, 1, 1)
 
@@ -178,7 +180,7 @@ def test_rows_in_the_same_second_between_the_same_zones_are_told_apart() -> None
 
     columns = ("pickup", "dropoff", "pulocationid", "dolocationid")
     trips = {name: np.full(100, 7) for name in columns}
-    sample._part(trips)
+    draw.separate(trips)
     assert sorted(trips["dropoff"]) == list(range(7, 107))
 
 
@@ -187,8 +189,8 @@ def test_rows_without_a_dropoff_in_the_same_second_are_told_apart() -> None:
 
     month = date(2016, 1, 1)
     second = np.full(5_000, 1_451_606_400)
-    trips = sample._draw_fhv(np.random.PCG64(1), "fhv", month, second)
-    table = sample._as_table(trips, "fhv", sample.schema("fhv", month))
+    trips = draw._draw_fhv(np.random.PCG64(1), "fhv", month, second)
+    table = _as_table(trips, "fhv", sample.schema("fhv", month))
     assert count_distinct(table.drop_columns("Affiliated_base_number")) == 5_000
     assert 0 < pc.sum(trips["unrecorded"]).as_py() < 4_800
 
@@ -388,7 +390,7 @@ def test_fhvhv_trip_time_follows_a_dropoff_that_was_moved() -> None:
     import numpy as np
 
     second = np.full(20_000, 1_704_067_200)
-    trips = sample._draw_fhvhv(np.random.PCG64(1), "fhvhv", JANUARY, second)
+    trips = draw._draw_fhvhv(np.random.PCG64(1), "fhvhv", JANUARY, second)
     assert (trips["trip_time"] == trips["dropoff"] - second).all()
 
 
@@ -564,7 +566,7 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 
 
 def test_the_script_keeps_the_callers_folder(tmp_path: Path) -> None:
-    root = Path(__file__).resolve().parents[1]
+    root = Path(__file__).resolve().parents[2]
     if not (root / ".venv" / "bin" / "python").exists():
         pytest.skip("no .venv in the project's folder: run scripts/bootstrap")
     command = [str(root / "scripts" / "make-sample"), "here", "--month", "2024-01", "--rows", "10"]
