@@ -1,33 +1,32 @@
-"""What a month's transform runs: the built-in one, the user's script, or both."""
+"""The transform of a month: the built-in one, the user's script, or both."""
 
 import logging
 import shutil
 from dataclasses import dataclass, field
-from datetime import date
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from luigi_tasks import config, runner, script
 from luigi_tasks.errors import TaxiError, is_systemic
-from luigi_tasks.job import Job
-from luigi_tasks.runner import CommandError
+from luigi_tasks.months import Month
+from luigi_tasks.runner import CommandError, Job, JobResult
 from luigi_tasks.script import Script
 from luigi_tasks.source import Edition
 from luigi_tasks.storage import MonthFiles
 
 logger = logging.getLogger("luigi-interface.steps")
 
-#: Names that no input has: those are parquet files.
+#: Names of the outputs. No input has one, since inputs are parquet files.
 TRIPS, REJECTS = "trips", "rejects"
 
 
 @dataclass
 class Transformed:
-    """A canonical file, what was set aside for it, and what is told of it.
+    """A canonical file, its rejects, and what the transform reported.
 
     ``script`` is the identity of the user's script, if there was one, and ``outputs`` and
-    ``metrics`` are what it reported.
+    ``metrics`` are its reports.
     """
 
     trips: Path
@@ -43,23 +42,22 @@ class Transformed:
     metrics: list[dict[str, Any]] = field(default_factory=list)
 
 
-class Steps:
-    """The steps of one month, which leave what they make in a folder."""
+class TransformJob:
+    """The jobs that transform one month, whose output files are left in a folder."""
 
-    def __init__(self, taxi_type: str, month: date, folder: Path) -> None:
-        self.taxi_type, self.month, self.folder = taxi_type, f"{month:%Y-%m}", folder
-        self.files = MonthFiles(taxi_type, month)
+    def __init__(self, month: Month, files: MonthFiles, folder: Path) -> None:
+        self.month, self.files, self.folder = month, files, folder
 
     def run(self, edition: Edition) -> Transformed:
         """Transform the month's raw file.
 
-        :raises TaxiError: a step can't be run or fails, or its output isn't as it must be.
+        :raises TaxiError: a job can't be run or fails, or its output isn't valid.
         """
         before = _state(self.files.raw)
-        made = self._run(edition)
+        transformed = self._run(edition)
         if _state(self.files.raw) != before:
             raise TaxiError(f"{self.files.raw} changed while it was transformed; run again")
-        return made
+        return transformed
 
     def _run(self, edition: Edition) -> Transformed:
         custom = script.configured()
@@ -68,10 +66,10 @@ class Steps:
         if custom.replaces:
             name = _published_name(edition.url)
             return self._check(custom, self._run_script(custom, self.files.raw, name))
-        # its own image, for [runner] image is the script's
+        # in the transform's own image, since [runner] image is the script's
         first = self._transform_raw(image="")
         checked = self._check(custom, self._run_script(custom, first.trips, "trips.parquet"))
-        # what the built-in transform set aside was read and rejected, too
+        # the rejects of the built-in transform were read, too
         checked.rows_read += first.rows_rejected
         checked.rows_rejected += first.rows_rejected
         checked.unknown_columns = sorted({*first.unknown_columns, *checked.unknown_columns})
@@ -83,50 +81,47 @@ class Steps:
             return self._transform({self.files.raw.name: self.files.raw}, "built-in", image=image)
         except CommandError as error:
             if not is_systemic(error) and config.cleanup().enabled:
-                self.files.remove()  # so that the next run fetches it anew, corrected perhaps
+                self.files.remove()  # the next run fetches it again; it may be corrected by then
             raise
 
-    def _run_script(self, custom: Script, given: Path, name: str) -> runner.Finished:
+    def _run_script(self, custom: Script, given: Path, name: str) -> JobResult:
         if name in custom.files:
             raise TaxiError(f"[transform] script: the month's file is called {name}, too")
         before = _state(given)
         job = Job(
             task="TaxiTransform",
-            month=f"{self.taxi_type} {self.month}",
+            month=str(self.month),
             command=custom.command,
             inputs={**custom.files, name: given},
             outputs=["*.parquet"],
             environment={
                 "TAXI_FILE": name,
-                "TAXI_TYPE": self.taxi_type,
-                "TAXI_MONTH": self.month,
+                "TAXI_TYPE": self.month.taxi_type,
+                "TAXI_MONTH": self.month.text,
             },
         )
         try:
-            finished, error = runner.run(job, self._new_folder("script")), None
+            result, error = runner.run(job, self._new_folder("script"), config.runner()), None
         except TaxiError as failed:
-            finished, error = None, failed
+            result, error = None, failed
         if _state(given) != before:
             if given == self.files.raw:
-                self.files.remove()  # so that the next run fetches it anew
+                self.files.remove()  # so that the next run fetches it again
             raise TaxiError(f"{custom.name} wrote to {name}, which it may only read")
-        if finished is None:
+        if result is None:
             raise TaxiError(f"{custom.name}: {error}") from error
-        return finished
+        return result
 
-    def _check(self, custom: Script, made: runner.Finished) -> Transformed:
-        """Bring what a script made to the catalog's columns, if it can be."""
+    def _check(self, custom: Script, made: JobResult) -> Transformed:
+        """Bring the output of a script to the catalog's columns and types."""
         try:
-            # in a process, for only the transform's own image has what this needs
+            # in a process, since only the transform's own image has pyarrow for certain
             inputs = {path.name: path for path in made.files}
             checked = self._transform(inputs, "checked", kind="process")
         except CommandError as error:
-            raise TaxiError(f"what {custom.name} made can't be loaded: {error}") from None
-        checked.script, checked.outputs, checked.metrics = (
-            custom.identity,
-            made.outputs,
-            made.metrics,
-        )
+            raise TaxiError(f"the output of {custom.name} can't be loaded: {error}") from None
+        checked.script = custom.identity
+        checked.outputs, checked.metrics = made.outputs, made.metrics
         return checked
 
     def _transform(
@@ -141,10 +136,10 @@ class Steps:
         folder = self._new_folder(name)
         job = Job(
             task="TaxiTransform",
-            month=f"{self.taxi_type} {self.month}",
+            month=str(self.month),
             command=[
                 *("python", "-m", "luigi_tasks.transform"),
-                f"--taxi-type={self.taxi_type}",
+                f"--taxi-type={self.month.taxi_type}",
                 f"--trips={TRIPS}",
                 f"--rejects={REJECTS}",
                 f"--max-reject-ratio={config.transform().max_reject_ratio}",
@@ -158,13 +153,13 @@ class Steps:
             image=image,
             quiet=True,
         )
-        finished = runner.run(job, folder, kind)
+        result = runner.run(job, folder, config.runner(), kind)
         try:
-            return Transformed(folder / TRIPS, folder / REJECTS, **finished.outputs)
+            return Transformed(folder / TRIPS, folder / REJECTS, **result.outputs)
         except TypeError:
             raise TaxiError(
                 "the transform in [runner] image isn't this version's: it reported "
-                f"{', '.join(finished.outputs) or 'nothing'}; leave image empty, or build it anew"
+                f"{', '.join(result.outputs) or 'nothing'}; leave image empty, or build it again"
             ) from None
 
     def _new_folder(self, name: str) -> Path:
@@ -174,7 +169,7 @@ class Steps:
 
 
 def _state(file: Path) -> tuple[int, int] | None:
-    """What tells whether a file was written to; None if it's gone."""
+    """A file's modification time and size, which change when it is written; None if it is gone."""
     try:
         found = file.stat()
     except FileNotFoundError:
@@ -183,13 +178,13 @@ def _state(file: Path) -> tuple[int, int] | None:
 
 
 def _published_name(url: str) -> str:
-    """The last part of a URL, or what stands for it."""
+    """The last part of a URL, or "published" where that can't be a file's name."""
     name = PurePosixPath(unquote(urlsplit(url).path)).name
     return name if name and not name.startswith((".", "-")) else "published"
 
 
 def _joined(first: Path, second: Path) -> Path:
-    """Two files of rejects, either of which may not be there, as one."""
+    """Append the second file of rejects to the first one; either may not exist."""
     if second.exists():
         with first.open("ab") as all_rejects, second.open("rb") as more:
             shutil.copyfileobj(more, all_rejects)

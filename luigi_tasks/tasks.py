@@ -26,8 +26,9 @@ from luigi_tasks.catalog import TAXI_TYPES
 from luigi_tasks.config import MonthParameter, TaxiTypeParameter
 from luigi_tasks.errors import TaxiError, is_systemic
 from luigi_tasks.log import OneLine
+from luigi_tasks.months import Month
 from luigi_tasks.progress import Progress, show_result
-from luigi_tasks.steps import Steps
+from luigi_tasks.steps import TransformJob
 from luigi_tasks.texts import printable
 from luigi_tasks.warehouse import Load
 
@@ -216,7 +217,8 @@ class TaxiTransform(FileStep, luigi.Task):
         started_at = datetime.now(timezone.utc).isoformat()
         edition = self._whole_edition()
         with files.work_folder() as work:
-            made = Steps(self.taxi_type, self.month, work).run(edition)
+            month = Month(self.taxi_type, self.month)
+            made = TransformJob(month, files, work).run(edition)
             origin = asdict(edition)
             load = Load(
                 download_seconds=origin.pop("seconds"),

@@ -27,11 +27,11 @@ import pytest
 import requests
 from conftest import ROOT, skip
 
-from luigi_tasks import container, image, runner
-from luigi_tasks.engine import probe
+from luigi_tasks import config, runner
 from luigi_tasks.errors import TaxiError
-from luigi_tasks.job import Job
-from luigi_tasks.runner import Finished
+from luigi_tasks.runner import Job, JobResult
+from luigi_tasks.runner.docker import container, image
+from luigi_tasks.runner.docker.engine import connected, probe
 
 BASE = "python:3.11-slim"
 #: What a script begins with, to tell what it sees.
@@ -46,16 +46,17 @@ WORKER = """
 import json, logging, sys
 from pathlib import Path
 from luigi.configuration import get_config
-from luigi_tasks import runner
+from luigi_tasks import config, runner
 from luigi_tasks.errors import TaxiError
-from luigi_tasks.job import Job
+from luigi_tasks.runner import Job
 
 settings, job, folder = json.loads(sys.argv[1])
 logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="%(message)s")
 for key, value in settings.items():
     get_config().set("runner", key, value)
 try:
-    print("finished", runner.run(Job(**job), Path(folder), "docker").outputs)
+    result = runner.run(Job(**job), Path(folder), config.runner(), "docker")
+    print("finished", result.outputs)
 except TaxiError as error:
     print("failed", error)
 """
@@ -167,7 +168,8 @@ def _have_base_image(engine: Engine) -> None:
 @pytest.fixture(name="own_image", scope="session")
 def fixture_own_image(engine: Engine) -> str:
     """The transform's own image, built by the first who needs it."""
-    return image.ensure(engine.client, "")
+    with connected(engine.url) as client:
+        return image.ensure(client, "", config.runner())
 
 
 @pytest.fixture(name="remote", scope="session")
@@ -259,8 +261,9 @@ class Scripts:
         job = {"task": self.task, "month": "green 2024-01", "command": ["python", "script.py"]}
         return {**job, "image": BASE, "inputs": inputs, **more}
 
-    def __call__(self, code: str, **more: Any) -> Finished:
-        return runner.run(Job(**self.job(code, **more)), self.new_folder(), "docker")
+    def __call__(self, code: str, **more: Any) -> JobResult:
+        job = Job(**self.job(code, **more))
+        return runner.run(job, self.new_folder(), config.runner(), "docker")
 
     def failure(self, code: str = "", **more: Any) -> str:
         """How it fails, in one line."""

@@ -20,7 +20,8 @@ from typing import Any
 
 from luigi.cmdline import luigi_run
 
-from luigi_tasks import chunks, config, process, ranges, records, source, storage, warehouse
+from luigi_tasks import chunks, config, ranges, records, source, storage, warehouse
+from luigi_tasks.runner import process
 
 POINTS: dict[str, Callable[[], None]] = {}
 

@@ -122,15 +122,15 @@ def test_a_damaged_file_that_is_not_published_any_more_is_one_line(
 def test_a_file_that_changes_while_it_is_transformed_fails(
     files: MonthFiles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = steps.Steps._run
+    original = steps.TransformJob._run
 
-    def changing(self: steps.Steps, edition: source.Edition) -> steps.Transformed:
+    def changing(self: steps.TransformJob, edition: source.Edition) -> steps.Transformed:
         made = original(self, edition)
         flip(files.raw, random.Random(1))
         return made
 
     with monkeypatch.context() as patched:
-        patched.setattr(steps.Steps, "_run", changing)
+        patched.setattr(steps.TransformJob, "_run", changing)
         with pytest.raises(TaxiError, match=r"changed while it was transformed; run again"):
             run(TaxiTransform)
     assert files.read_load() is None

@@ -27,11 +27,10 @@ from conftest import (
 )
 from mirror import Mirror, Page
 
-from luigi_tasks import runner
+from luigi_tasks import config, runner
 from luigi_tasks.errors import TaxiError, is_systemic
-from luigi_tasks.job import Job
 from luigi_tasks.log import OneLine
-from luigi_tasks.runner import CommandError
+from luigi_tasks.runner import CommandError, Job
 from luigi_tasks.sample import schema
 
 KILLED_AT = Path(__file__).parent / "killed_at.py"
@@ -598,11 +597,11 @@ def test_a_script_that_finds_no_room_ends_the_run(tiny_disk: Path) -> None:
     code = "open('trips.parquet', 'wb').write(bytes(2_000_000))"
     job = Job("TaxiTransform", "green 2024-01", ["python", "-c", code], outputs=["*.parquet"])
     with pytest.raises(CommandError, match="No space left on device") as failed:
-        runner.run(job, tiny_disk, "process")
+        runner.run(job, tiny_disk, config.runner(), "process")
     assert is_systemic(failed.value)
     job = Job("TaxiTransform", "green 2024-01", ["python", "-c", "raise SystemExit('broken')"])
     with pytest.raises(CommandError, match="broken") as failed:
-        runner.run(job, tiny_disk, "process")
+        runner.run(job, tiny_disk, config.runner(), "process")
     assert not is_systemic(failed.value)
 
 

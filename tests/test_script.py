@@ -27,8 +27,9 @@ from luigi_tasks import TaxiDownload, TaxiMerge, TaxiStageLoad, TaxiTransform, s
 from luigi_tasks import published as publication
 from luigi_tasks import script as scripts
 from luigi_tasks.errors import TaxiError
+from luigi_tasks.months import Month
 from luigi_tasks.runner import CommandError
-from luigi_tasks.steps import Steps, Transformed
+from luigi_tasks.steps import Transformed, TransformJob
 from luigi_tasks.storage import MonthFiles
 
 Set = Callable[[str, str, str], None]
@@ -146,7 +147,8 @@ class Mine:
             self.files.raw,
             must_be_read=not scripts.reads_published(),
         )
-        return Steps("green", JANUARY, Path(tempfile.mkdtemp(dir=self.folder))).run(edition)
+        folder = Path(tempfile.mkdtemp(dir=self.folder))
+        return TransformJob(Month("green", JANUARY), self.files, folder).run(edition)
 
     def made(self) -> list[Row]:
         """Run the steps; the rows of the canonical file."""
@@ -448,7 +450,7 @@ def test_a_failure_of_the_built_in_step_removes_the_raw_file(mine: Mine) -> None
 
 #: What a script does, and what is told of it.
 OUTPUTS: dict[str, tuple[str, list[str]]] = {
-    "nothing": ("pass", ["made no *.parquet", "left is nothing"]),
+    "nothing": ("pass", ["made no *.parquet", "has no files"]),
     "another form": ("open('out.csv', 'w').write('a,b')", ["made no *.parquet", "out.csv"]),
     "no parquet": ("open('out.parquet', 'w').write('a,b')", ["out.parquet", "parquet"]),
     "empty": ("open('out.parquet', 'w')", ["out.parquet", "parquet"]),
@@ -506,7 +508,7 @@ def test_as_many_rejects_pass_as_the_setting_lets(mine: Mine) -> None:
     assert (made.rows_read, made.rows_rejected, made.rows_written) == (10, 1, 9)
     mine.set("transform", "max_reject_ratio", "0.09")
     told = mine.failure()
-    assert f"what {file} made can't be loaded" in told
+    assert f"the output of {file} can't be loaded" in told
     assert "row 8, extra 'much'" in told
 
 

@@ -1,4 +1,4 @@
-"""The Docker engine: how it's reached, and what it means when it can't be."""
+"""The Docker engine: how to connect to it, and what its errors mean."""
 
 import os
 import socket
@@ -6,25 +6,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from luigi_tasks import config
 from luigi_tasks.errors import SystemicError
 
 if TYPE_CHECKING:
-    from docker import APIClient
+    from docker import DockerClient
 
 #: Seconds that the engine may take to answer.
 TIMEOUT = 60
 
 
 @contextmanager
-def connected() -> "Iterator[APIClient]":
-    """A connection to the engine of ``[runner] engine``, $DOCKER_HOST or this machine.
+def connected(url: str = "") -> "Iterator[DockerClient]":
+    """Connect to an engine.
 
-    :raises SystemicError: it isn't there, refuses, or goes away.
+    :param url: of the engine; empty for that of $DOCKER_HOST or of this machine.
+    :raises SystemicError: it doesn't answer, refuses a request, or breaks the connection.
     """
     try:
         import docker
-        import docker.utils
         import requests
     except ImportError:
         raise SystemicError(
@@ -32,20 +31,21 @@ def connected() -> "Iterator[APIClient]":
             "pip install 'luigi-tasks[docker]'"
         ) from None
     environment = dict(os.environ)
-    if config.runner().engine:
-        environment["DOCKER_HOST"] = config.runner().engine
+    if url:
+        environment["DOCKER_HOST"] = url
     url = environment.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
     try:
         if url.startswith("unix://"):
             probe(url.removeprefix("unix://"))
-        arguments = docker.utils.kwargs_from_env(environment=environment)
-        client = docker.APIClient(**arguments, version="auto", timeout=TIMEOUT)
+        client = docker.DockerClient.from_env(
+            environment=environment, version="auto", timeout=TIMEOUT
+        )
     except (docker.errors.DockerException, requests.RequestException, ValueError, OSError) as error:
         raise _unreachable(url, error) from None
     try:
         yield client
     except docker.errors.APIError as error:
-        raise SystemicError(f"the Docker engine refuses: {said(error)}") from None
+        raise SystemicError(f"the Docker engine refuses: {explanation(error)}") from None
     except docker.errors.DockerException as error:  # of the client: its settings, mostly
         raise SystemicError(f"Docker can't be used: {_first_line(error)}") from None
     except requests.RequestException as error:
@@ -58,24 +58,24 @@ def connected() -> "Iterator[APIClient]":
 
 
 def probe(path: str) -> None:
-    """Connect to a socket and leave it: the client would leave it open if it can't be used."""
+    """Connect to a socket and close it: the client doesn't close one that it can't use."""
     with socket.socket(socket.AF_UNIX) as probe:
         probe.settimeout(TIMEOUT)
         probe.connect(path)
 
 
-def said(error: Any) -> str:
-    """What the engine says is wrong, on one line."""
+def explanation(error: Any) -> str:
+    """What the engine reports to be wrong, on one line."""
     return " ".join(str(error.explanation or error).split())
 
 
 def _unreachable(url: str, error: Exception) -> SystemicError:
-    if _is_within(error, PermissionError):
+    if _is_caused_by(error, PermissionError):
         return SystemicError(
             f"no permission to use the Docker engine at {url}: join its group (usermod -aG docker "
             "$USER, then log in again), or run a rootless engine and name it in [runner] engine"
         )
-    if _is_within(error, (FileNotFoundError, ConnectionRefusedError)):
+    if _is_caused_by(error, (FileNotFoundError, ConnectionRefusedError)):
         return SystemicError(
             f"no Docker engine answers at {url}: start it (systemctl start docker), name another "
             "in [runner] engine or DOCKER_HOST, or use [runner] kind = process"
@@ -83,12 +83,14 @@ def _unreachable(url: str, error: Exception) -> SystemicError:
     return SystemicError(f"the Docker engine at {url} can't be used: {_first_line(error)}")
 
 
-def _is_within(error: Any, kind: Any) -> bool:
-    """Whether an error is of a kind, or was made of one that is."""
-    if isinstance(error, kind):
+def _is_caused_by(error: Any, error_class: Any) -> bool:
+    """Return whether an error, or one that it was raised from, is of a class."""
+    if isinstance(error, error_class):
         return True
     inner = [error.__cause__ or error.__context__, getattr(error, "reason", None), *error.args]
-    return any(_is_within(each, kind) for each in inner if isinstance(each, BaseException))
+    return any(
+        _is_caused_by(each, error_class) for each in inner if isinstance(each, BaseException)
+    )
 
 
 def _first_line(error: Exception) -> str:

@@ -19,10 +19,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from luigi_tasks import process, runner, sample
+from luigi_tasks import config, runner, sample
 from luigi_tasks.errors import TaxiError
-from luigi_tasks.job import Job
-from luigi_tasks.runner import CommandError, Finished
+from luigi_tasks.runner import CommandError, Job, JobResult, process
 
 Settings = Callable[[str, str, str], None]
 LABEL = "green 2024-01"
@@ -52,8 +51,8 @@ def job(code: str, **parts: Any) -> Job:
     return Job(**{"task": "TaxiTransform", "month": LABEL, "command": command, **parts})
 
 
-def run(code: str, folder: Path, **parts: Any) -> Finished:
-    return runner.run(job(code, **parts), folder, "process")
+def run(code: str, folder: Path, **parts: Any) -> JobResult:
+    return runner.run(job(code, **parts), folder, config.runner(), "process")
 
 
 def failure(code: str, folder: Path, **parts: Any) -> TaxiError:
@@ -130,7 +129,7 @@ def test_an_input_is_never_an_output(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("a")
     error = failure("pass", tmp_path, inputs=inputs, outputs=["*.csv"])
     assert "*.csv" in str(error)
-    assert "nothing" in str(error)
+    assert "no files" in str(error)
     made = run('open("c.csv", "w")', tmp_path, inputs=inputs, outputs=["*.csv"])
     assert made.files == [tmp_path / "c.csv"]
 
@@ -162,7 +161,7 @@ def test_outputs_are_moved_to_the_folder_in_the_order_of_their_names(tmp_path: P
 
 
 @pytest.mark.parametrize(
-    ("left", "told"), [([], "nothing"), (["trips.csv", "A.PARQUET"], "A.PARQUET, trips.csv")]
+    ("left", "told"), [([], "no files"), (["trips.csv", "A.PARQUET"], "A.PARQUET, trips.csv")]
 )
 def test_a_missing_output_is_named_and_what_there_is(
     tmp_path: Path, left: list[str], told: str
@@ -170,7 +169,7 @@ def test_a_missing_output_is_named_and_what_there_is(
     code = f"for name in {left!r}: open(name, 'w')"
     for _ in range(2):
         error = failure(code, tmp_path, outputs=["*.parquet"], optional=["*.csv"])
-        assert str(error) == f"python made no *.parquet; what it left is {told}"
+        assert str(error) == f"python made no *.parquet; its folder has {told}"
         assert not isinstance(error, CommandError)
         assert names(tmp_path) == []
 
@@ -396,7 +395,7 @@ def test_reports_of_both_streams_arrive(tmp_path: Path, caplog: pytest.LogCaptur
             (logging.INFO, "before"),
             (logging.WARNING, "one"),
             (logging.WARNING, "two"),
-            (logging.WARNING, "no report that can be read: ::{broken}::"),
+            (logging.WARNING, "unreadable report: ::{broken}::"),
             (logging.INFO, "after"),
         ]
         assert sorted(logged(caplog)) == sorted(expected * 2)
@@ -404,7 +403,7 @@ def test_reports_of_both_streams_arrive(tmp_path: Path, caplog: pytest.LogCaptur
 
 def test_a_silent_job_reports_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     for _ in range(2):
-        assert runner.run(job("pass"), tmp_path) == Finished([], {}, [])
+        assert runner.run(job("pass"), tmp_path, config.runner()) == JobResult([], {}, [])
     assert caplog.records == []
 
 
@@ -482,7 +481,7 @@ def test_a_report_in_pieces_between_lines_of_the_other_stream_is_found(tmp_path:
 
 
 def test_jobs_of_many_threads_dont_mix(tmp_path: Path) -> None:
-    made: dict[int, Finished] = {}
+    made: dict[int, JobResult] = {}
 
     def one(number: int) -> None:
         code = f"""open("a.csv", "w").write("{number}"); out(number={number})"""
@@ -835,10 +834,14 @@ def spares() -> Iterator[Callable[[], list[psutil.Process]]]:
         children = psutil.Process().children(recursive=True)
         return [p for p in children if is_there(p) and "import_module" in " ".join(p.cmdline())]
 
-    process._end_spares()
-    process._jobs_of.clear()
+    def end() -> None:
+        while process._waiting:
+            process._waiting.pop().end()
+
+    end()
+    process._runs.clear()
     yield found
-    process._end_spares()
+    end()
     assert found() == []
 
 
@@ -899,19 +902,6 @@ def test_what_waits_may_be_killed(
     assert said(caplog)
 
 
-def test_what_waits_is_ended_without_a_thread(
-    tmp_path: Path, spares: Callable[[], list[psutil.Process]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """None can be started any more when Python 3.12 ends."""
-    for _ in range(2):
-        run("", tmp_path, command=[*MODULE, "--help"])
-    assert spares()
-    with monkeypatch.context() as patch:
-        patch.delattr("threading.Thread.start")
-        process._end_spares()
-    assert spares() == []
-
-
 def test_a_script_is_not_waited_for(
     tmp_path: Path, spares: Callable[[], list[psutil.Process]]
 ) -> None:
@@ -928,11 +918,11 @@ def test_what_waits_ends_with_the_process_that_it_waits_for(
     code = """
 import sys
 from pathlib import Path
-from luigi_tasks import runner
-from luigi_tasks.job import Job
+from luigi_tasks import config, runner
+from luigi_tasks.runner import Job
 for _ in range(2):
     job = Job("TaxiTransform", "green 2024-01", [*sys.argv[2:], "--help"], quiet=True)
-    runner.run(job, Path(sys.argv[1]), "process")
+    runner.run(job, Path(sys.argv[1]), config.runner(), "process")
 print("ready", flush=True)
 sys.stdin.read()
 """
@@ -958,8 +948,8 @@ WORKER = """
 import signal, sys, threading
 from pathlib import Path
 from luigi.configuration import get_config
-from luigi_tasks import runner
-from luigi_tasks.job import Job
+from luigi_tasks import config, runner
+from luigi_tasks.runner import Job
 
 folder, code, pids, where = sys.argv[1:]
 # whatever nohup or a shell's "&" has set
@@ -967,12 +957,13 @@ signal.signal(signal.SIGHUP, signal.SIG_DFL)
 signal.signal(signal.SIGINT, signal.default_int_handler)
 get_config().set("runner", "stop_grace", "0.5")
 job = Job("TaxiTransform", "green 2024-01", ["python", "-c", code], environment={"PIDS": pids})
+words = job, Path(folder), config.runner(), "process"
 if where == "thread":
-    thread = threading.Thread(target=runner.run, args=(job, Path(folder), "process"))
+    thread = threading.Thread(target=runner.run, args=words)
     thread.start()
     thread.join()
 else:
-    runner.run(job, Path(folder), "process")
+    runner.run(*words)
 """
 
 

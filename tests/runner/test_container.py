@@ -34,11 +34,15 @@ from engines import (  # noqa: F401  (the fixtures)
     free_port,
 )
 
-from luigi_tasks import container, runner, steps
-from luigi_tasks import engine as the_engine
+from luigi_tasks import config, runner
 from luigi_tasks.errors import TaxiError
-from luigi_tasks.job import Job
+from luigi_tasks.months import Month
+from luigi_tasks.runner import Job
+from luigi_tasks.runner.docker import container
+from luigi_tasks.runner.docker import engine as the_engine
 from luigi_tasks.source import Edition
+from luigi_tasks.steps import TransformJob
+from luigi_tasks.storage import MonthFiles
 
 Set = Callable[[str, str, str], None]
 
@@ -379,8 +383,8 @@ def test_a_file_arrives_byte_for_byte_both_ways(
 def test_a_missing_output_is_told_with_what_is_there(script: Scripts, files: str) -> None:
     code = "open('trips.csv', 'w'); os.mkdir('folder')"
     told = script.failure(code, outputs=["*.csv", "*.parquet"])
-    assert told == "python made no *.parquet; what it left is folder, trips.csv"
-    assert script.failure("", outputs=["*.parquet"]).endswith("what it left is nothing")
+    assert told == "python made no *.parquet; its folder has folder, trips.csv"
+    assert script.failure("", outputs=["*.parquet"]).endswith("its folder has no files")
 
 
 @pytest.mark.parametrize(
@@ -558,7 +562,9 @@ def test_a_command_that_is_not_in_the_image_is_named(
     job = script.job("")
     job["inputs"]["script.py"] = "#!/no/such/interpreter\n"
     with pytest.raises(TaxiError) as failed:
-        runner.run(Job(**{**job, "command": [command]}), script.new_folder(), "docker")
+        runner.run(
+            Job(**{**job, "command": [command]}), script.new_folder(), config.runner(), "docker"
+        )
     told = str(failed.value)
     assert told.startswith(f"{command} can't be started in image {BASE}: ")
     assert "\n" not in told
@@ -799,6 +805,11 @@ EDITION = Edition(
 )  # of which the built-in transform sees nothing
 
 
+def transform_job(taxi_type: str, first_day: date, folder: Path) -> TransformJob:
+    files = MonthFiles(taxi_type, first_day)
+    return TransformJob(Month(taxi_type, first_day), files, folder)
+
+
 @pytest.fixture
 def month_file(shared_data: Path, settings: Set, tmp_path: Path) -> Callable[[str], date]:
     """Puts a real month where it would have been fetched to."""
@@ -828,7 +839,7 @@ def test_a_real_month_is_the_same_from_a_container(
         settings("runner", "files", files)
         folder = tmp_path / f"{kind}-{files}"
         folder.mkdir()
-        transformed = steps.Steps("green", first_day, folder).run(EDITION)
+        transformed = transform_job("green", first_day, folder).run(EDITION)
         facts = (transformed.rows_read, transformed.rows_written, transformed.unknown_columns)
         made[kind, files] = facts, transformed.trips.read_bytes()
     assert made["docker", "mount"] == made["process", "mount"]
@@ -847,7 +858,7 @@ def test_a_month_that_cannot_be_read_fails_the_same_in_a_container(
         raw.write_bytes(b"PAR1, so to say")
         (tmp_path / kind).mkdir()
         with pytest.raises(TaxiError) as failed:
-            steps.Steps("green", date(2024, 1, 1), tmp_path / kind).run(EDITION)
+            transform_job("green", date(2024, 1, 1), tmp_path / kind).run(EDITION)
         told.append(str(failed.value))
         assert not raw.exists()
     assert told[0] == told[1]

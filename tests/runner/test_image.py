@@ -5,6 +5,8 @@ import importlib.resources
 import json
 import logging
 import shutil
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -28,10 +30,11 @@ from engines import (  # noqa: F401  (the fixtures)
     fixture_task,
 )
 
-from luigi_tasks import engine as the_engine
-from luigi_tasks import image, runner
+from luigi_tasks import config, runner
 from luigi_tasks.errors import TaxiError
-from luigi_tasks.job import Job
+from luigi_tasks.runner import Job
+from luigi_tasks.runner.docker import engine as the_engine
+from luigi_tasks.runner.docker import image
 
 Set = Callable[[str, str, str], None]
 CREDENTIALS = {"username": USERNAME, "password": PASSWORD}
@@ -40,7 +43,12 @@ CREDENTIALS = {"username": USERNAME, "password": PASSWORD}
 def ensure(name: str | None = None) -> str:
     """As a job has its image, with an engine by the settings."""
     with the_engine.connected() as client:
-        return image.ensure(client, name)
+        return image.ensure(client, name, config.runner())
+
+
+def own_name() -> str:
+    """That of the transform's own image, by the settings."""
+    return image.own_name(config.runner().base_image)
 
 
 def failure(name: str | None = None) -> str:
@@ -60,25 +68,26 @@ def messages(caplog: pytest.LogCaptureFixture) -> list[str]:
 def test_another_version_content_or_base_has_another_name(
     settings: Set, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    names = {image.own_name()}
-    assert image.own_name() in names
+    names = {own_name()}
+    assert own_name() in names
     settings("runner", "base_image", "python:3.13-slim")
-    names.add(image.own_name())
+    names.add(own_name())
     monkeypatch.setattr(image, "version", lambda _: "99.9")
-    names.add(image.own_name())
+    names.add(own_name())
     assert any(name.startswith("luigi-tasks:99.9-") for name in names)
     package = tmp_path / "luigi_tasks"
     shutil.copytree(str(importlib.resources.files("luigi_tasks")), package)
     monkeypatch.setattr(image, "files", lambda _: package)
-    assert image.own_name() in names
-    for part in image.PARTS:
+    assert own_name() in names
+    parts = [name.removeprefix("luigi_tasks/") for name in image.own_files()]
+    for part in parts:
         with (package / part).open("a") as file:
             file.write("# changed\n")
-        names.add(image.own_name())
-    assert len(names) == 3 + len(image.PARTS)
+        names.add(own_name())
+    assert len(names) == 3 + len(parts)
     with (package / "tasks.py").open("a") as file:
         file.write("# which isn't in it\n")
-    assert image.own_name() in names
+    assert own_name() in names
 
 
 def test_the_transform_has_all_it_needs_and_nothing_more(own_image: str, script: Scripts) -> None:
@@ -89,15 +98,30 @@ def test_the_transform_has_all_it_needs_and_nothing_more(own_image: str, script:
         there = ["luigi", "psycopg2", "requests", "numpy", "docker"]
         report(
             modules=[name for name in there if importlib.util.find_spec(name)],
-            parts=sorted(
-                str(path.relative_to(Path(luigi_tasks.__file__).parent))
-                for path in Path(luigi_tasks.__file__).parent.rglob("*.py")
-            ),
+            parts=sorted(map(str, Path(luigi_tasks.__file__).parent.rglob("*.py"))),
         )
     """
     seen = script(code, image=own_image).outputs
     assert seen["modules"] == []
-    assert seen["parts"] == sorted(set(image.PARTS) - {"Dockerfile"})
+    modules = set(image.own_files()) - {"Dockerfile"}
+    assert seen["parts"] == sorted(f"/opt/luigi-tasks/{name}" for name in modules)
+
+
+def test_the_image_has_every_module_that_the_transform_imports() -> None:
+    code = """
+import sys
+import luigi_tasks.transform
+for module in list(sys.modules.values()):
+    if module.__name__.partition(".")[0] == "luigi_tasks":
+        print(module.__file__)
+"""
+    printed = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    root = Path(str(importlib.resources.files("luigi_tasks"))).parent
+    imported = {str(Path(line).relative_to(root)) for line in printed.stdout.splitlines()}
+    assert "luigi_tasks/__init__.py" in imported
+    assert imported <= set(image.own_files())
+    parts = {name.removesuffix(".py").split("/")[1] for name in imported}
+    assert parts - {"__init__"} == set(image.PARTS)
 
 
 def test_it_is_built_once(
@@ -111,12 +135,12 @@ def test_it_is_built_once(
     base = images.name()
     images.tag(BASE, base)
     settings("runner", "base_image", base)
-    name = image.own_name()
+    name = own_name()
     images.names.insert(0, name)
     assert name != own_image
     assert ensure() == name
     told = messages(caplog)
-    assert told[0] == f"building image {name} on {base}; that is for once"
+    assert told[0] == f"building image {name} on {base} (first use only)"
     assert told[1].startswith("Step 1/")
     assert told[-1].startswith(f"built image {name} in ")
     assert engine.image_id(name)
@@ -132,7 +156,7 @@ def test_two_may_build_at_once(
     base = images.name()
     images.tag(BASE, base)
     settings("runner", "base_image", base)
-    images.names.insert(0, image.own_name())
+    images.names.insert(0, own_name())
     ended: list[Any] = []
 
     def build() -> None:
@@ -146,7 +170,7 @@ def test_two_may_build_at_once(
         thread.start()
     for thread in threads:
         thread.join()
-    assert ended == [image.own_name()] * 3
+    assert ended == [own_name()] * 3
 
 
 def test_a_base_image_that_is_not_there_is_named(engine: Engine, settings: Set) -> None:
@@ -257,7 +281,7 @@ def test_a_script_with_the_package_kestra_runs_unchanged(
         levels = {each.getMessage().rpartition(" - ")[2]: each.levelno for each in caplog.records}
         assert levels["about to begin"] == logging.INFO
         assert levels["look out"] == logging.WARNING
-        assert not [told for told in levels if "no report that can be read" in told]
+        assert not [told for told in levels if "unreadable report" in told]
 
 
 # --- pulls ----------------------------------------------------------------------------------------
@@ -314,7 +338,7 @@ def test_never_takes_what_is_there_and_nothing_else(
     images.publish(name)
     for _ in range(2):
         told = failure(name)
-        assert told.startswith(f"image {name} isn't there, and [runner] pull = never")
+        assert told.startswith(f"image {name} isn't on the engine, and [runner] pull = never")
         assert engine.image_id(name) is None
     first = images.make(name)
     assert ensure(name) == name
@@ -446,5 +470,5 @@ def test_a_job_pulls_its_image(script: Scripts, images: Images, registry: str) -
     images.publish(name)
     job = {**script.job(""), "command": ["/chance"], "image": name}
     with pytest.raises(TaxiError, match="can't be started in image") as failed:
-        runner.run(Job(**job), script.new_folder(), "docker")
+        runner.run(Job(**job), script.new_folder(), config.runner(), "docker")
     assert name in str(failed.value)

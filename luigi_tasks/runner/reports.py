@@ -1,13 +1,13 @@
-"""What a command says: reports of values and metrics, log lines, and anything else.
+"""The output of a command: reports of values and metrics, log entries, and other lines.
 
-A line ``::{...}::`` on its standard output or error is a report. It is a JSON object with one or
-more of
+A line ``::{...}::`` on standard output or standard error is a report. It is a JSON object with one
+or more of
 
     outputs   an object of values
     metrics   [{"name", "type": "counter" | "timer" | "gauge", "value", "tags"}]
     logs      [{"level", "message"}]
 
-as the package ``kestra`` prints them, so a script that was written with it runs here unchanged.
+as the package ``kestra`` prints them, so a script that uses it runs here unchanged.
 """
 
 import functools
@@ -25,12 +25,12 @@ from luigi_tasks.texts import printable
 logger = logging.getLogger("luigi-interface.runner")
 
 _REPORT = re.compile(r"::(\{.*\})::")
-#: How many of its last lines an error shows.
+#: How many of the last lines an error shows, and how many characters of each.
 SHOWN_LINES = 3
 LONGEST_SHOWN = 1_000
-#: Bytes after which a line without an end is taken as it is.
+#: Bytes after which a line is cut.
 LONGEST_LINE = 1 << 20
-#: How deep the values of a report may be nested.
+#: How deep the values of a report may be nested; the readers of deeper JSON give up.
 DEEPEST = 100
 LEVELS = {
     "TRACE": logging.DEBUG,
@@ -44,11 +44,11 @@ LEVELS = {
 
 
 class Reports:
-    """Collects what a command reports, and logs the rest.
+    """Collects the reports of a command, and logs its other lines.
 
     ``outputs`` has the last value of each name. ``metrics`` has one entry for each name, type and
-    tags: counters and timers add up, of a gauge the last value stays. ``level`` is that of lines
-    which aren't reports.
+    tags: counters and timers are summed, and a gauge has its last value. ``level`` is the log level
+    of lines that aren't reports.
     """
 
     def __init__(self, label: str, level: int = logging.INFO) -> None:
@@ -69,59 +69,61 @@ class Reports:
         """The last lines that were logged, those of standard error at the end."""
         return [*self._last[False], *self._last[True]][-SHOWN_LINES:]
 
-    def take_error(self, line: str) -> None:
-        """Take a line of standard error."""
-        self.take(line, is_error=True)
+    def add_error_line(self, line: str) -> None:
+        """Process a line of standard error."""
+        self.add_line(line, is_error=True)
 
-    def take(self, line: str, *, is_error: bool = False) -> None:
-        """Take a line of any of the command's streams; threads may do so at once."""
+    def add_line(self, line: str, *, is_error: bool = False) -> None:
+        """Process a line of standard output or error; several threads may call this at once."""
         # a progress bar ends its lines by \r
         for part in map(str.rstrip, line.split("\r")):
             found = _REPORT.fullmatch(part)
             with self._lock:
-                if found and not self._report(found[1], is_error):
-                    self._log(logging.WARNING, f"no report that can be read: {part}", is_error)
+                if found and not self._add_report(found[1], is_error):
+                    self._log(logging.WARNING, f"unreadable report: {part}", is_error)
                 elif part and not found:
                     self._log(self._level, part, is_error)
 
-    def _report(self, text: str, is_error: bool) -> bool:
-        """Take a report, the parts of it that are as they must be; tell whether all of it is."""
+    def _add_report(self, text: str, is_error: bool) -> bool:
+        """Add the valid parts of a report, and return whether all of them are."""
         try:
             report = _clean(json.loads(text))
         except (ValueError, RecursionError):
             return False
-        taken = set()
+        valid = set()
         outputs = report.get("outputs")
         if isinstance(outputs, dict):
             self.outputs |= outputs
-            taken.add("outputs")
-        say = functools.partial(self._say, is_error)
-        for part, take in (("metrics", self._measure), ("logs", say)):
+            valid.add("outputs")
+        log_entry = functools.partial(self._log_entry, is_error)
+        for part, add in (("metrics", self._add_metric), ("logs", log_entry)):
             entries = report.get(part)
             if isinstance(entries, list):
-                good = [entry for entry in entries if isinstance(entry, dict) and take(entry)]
-                taken |= {part} if len(good) == len(entries) else set()
-        return bool(taken == report.keys())
+                added = [entry for entry in entries if isinstance(entry, dict) and add(entry)]
+                valid |= {part} if len(added) == len(entries) else set()
+        return bool(valid == report.keys())
 
-    def _measure(self, metric: dict[str, Any]) -> bool:
-        name, kind, value = metric.get("name"), metric.get("type"), metric.get("value")
+    def _add_metric(self, metric: dict[str, Any]) -> bool:
+        """Add a metric, and return whether it is valid."""
+        name, metric_type, value = metric.get("name"), metric.get("type"), metric.get("value")
         tags = metric.get("tags") or {}
-        if kind not in ("counter", "timer", "gauge") or not isinstance(name, str):
+        if metric_type not in ("counter", "timer", "gauge") or not isinstance(name, str):
             return False
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             return False
-        known = self._metrics.get(key := json.dumps([name, kind, tags], sort_keys=True))
+        known = self._metrics.get(key := json.dumps([name, metric_type, tags], sort_keys=True))
         try:
-            if known and kind != "gauge":
+            if known and metric_type != "gauge":
                 value = known["value"] + value
             if not math.isfinite(value):
                 return False
         except OverflowError:
             return False
-        self._metrics[key] = {"name": name, "type": kind, "value": value, "tags": tags}
+        self._metrics[key] = {"name": name, "type": metric_type, "value": value, "tags": tags}
         return True
 
-    def _say(self, is_error: bool, entry: dict[str, Any]) -> bool:
+    def _log_entry(self, is_error: bool, entry: dict[str, Any]) -> bool:
+        """Log an entry of ``logs``, and return whether it is valid."""
         level, message = LEVELS.get(str(entry.get("level")).upper()), entry.get("message")
         if level is None or not isinstance(message, str):
             return False
@@ -132,18 +134,19 @@ class Reports:
     def _log(self, level: int, line: str, is_error: bool) -> None:
         line = printable(line)
         logger.log(level, "%s: %s", self._label, line)
-        if any(map(str.isalnum, line)):  # Python underlines what is wrong
+        if any(map(str.isalnum, line)):  # a traceback underlines the code with ^^^^
             self._last[is_error].append(line[:LONGEST_SHOWN])
 
 
 class Lines:
-    """Puts the bytes of one stream together to lines, whatever pieces they come in."""
+    """Splits a stream of bytes, which comes in pieces of any size, into lines."""
 
-    def __init__(self, take: Callable[[str], None]) -> None:
-        self._take = take
+    def __init__(self, add_line: Callable[[str], None]) -> None:
+        self._add_line = add_line
         self._rest = bytearray()
 
     def feed(self, piece: bytes) -> None:
+        """Add the lines that end in a piece; its rest begins the next one."""
         *ended, rest = piece.split(b"\n")
         for line in ended:
             self._rest += line
@@ -153,15 +156,15 @@ class Lines:
             self.end()
 
     def end(self) -> None:
-        """Take what there is of a line as a line."""
+        """Add the bytes since the last line as a line."""
         line, self._rest = bytes(self._rest), bytearray()
-        self._take(line.decode(errors="replace"))
+        self._add_line(line.decode(errors="replace"))
 
 
 def _clean(value: Any, depth: int = 0) -> Any:
-    """A value as PostgreSQL's jsonb can have it.
+    """Return a JSON value as PostgreSQL's ``jsonb`` accepts it.
 
-    :raises ValueError: it's nested too deep for whoever reads it.
+    :raises ValueError: it is nested deeper than DEEPEST.
     """
     if depth > DEEPEST:
         raise ValueError(f"nested deeper than {DEEPEST}")

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from conftest import Database
 
-from luigi_tasks.reports import LONGEST_LINE, SHOWN_LINES, Lines, Reports
+from luigi_tasks.runner.reports import LONGEST_LINE, SHOWN_LINES, Lines, Reports
 
 LABEL = "green 2024-01"
 
@@ -24,7 +24,7 @@ def reported(*lines: str) -> Reports:
     """What comes of these lines."""
     reports = Reports(LABEL)
     for line in lines:
-        reports.take(line)
+        reports.add_line(line)
     return reports
 
 
@@ -170,7 +170,7 @@ def test_streams_that_report_at_once_lose_nothing() -> None:
 
     def stream() -> None:
         for _ in range(2_000):
-            reports.take(count)
+            reports.add_line(count)
 
     threads = [threading.Thread(target=stream) for _ in range(4)]
     interval = sys.getswitchinterval()
@@ -235,7 +235,7 @@ def test_a_broken_report_is_a_warning_and_harms_nothing(
         reports = reported(f"::{text}::", line(outputs={"a": 1}), metric("b", "counter", 2))
         ((level, said),) = logged(caplog)
         assert level == logging.WARNING
-        assert said.startswith("no report that can be read: ::{")
+        assert said.startswith("unreadable report: ::{")
         assert reports.outputs == {"a": 1}
         assert [each["value"] for each in reports.metrics] == [2]
 
@@ -332,7 +332,7 @@ def test_no_line_whatsoever_breaks_it(seed: int) -> None:
     whole = [*BROKEN.values(), *ODD.values(), *(text[2:-2] for text in odd('{"a": "\\u0000"}'))]
     short = [text.encode() for text in whole if len(text) < 1_000]
     reports = Reports(LABEL)
-    lines = Lines(reports.take)
+    lines = Lines(reports.add_line)
     for _ in range(200):
         text = bytearray(chance.choice(short))
         for _ in range(chance.randrange(4)):
@@ -343,7 +343,7 @@ def test_no_line_whatsoever_breaks_it(seed: int) -> None:
         lines.feed(b"::%s::%s" % (text, chance.choice([b"\n", b"\r\n", b"\0\n", b""])))
     lines.end()
     assert_storable(reports)
-    reports.take(line(outputs={"the last": seed}))
+    reports.add_line(line(outputs={"the last": seed}))
     assert reports.outputs["the last"] == seed
 
 

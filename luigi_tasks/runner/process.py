@@ -1,0 +1,270 @@
+"""Run a job as a subprocess, in a session of its own that doesn't outlive this process."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import psutil
+
+from luigi_tasks import stopping
+from luigi_tasks.errors import SystemicError, TaxiError
+from luigi_tasks.runner.job import Job
+from luigi_tasks.runner.reports import Lines, Reports
+
+if TYPE_CHECKING:
+    from luigi_tasks import config
+
+#: What a job gets of this process's environment; other variables may hold secrets.
+PASSED = (
+    "PATH", "HOME", "USER", "TMPDIR", "TZ", "LANG", "LANGUAGE", "LC_ALL", "LC_CTYPE",
+    "LD_LIBRARY_PATH", "PYTHONPATH", "VIRTUAL_ENV",
+)  # fmt: skip
+#: The shell becomes the command. Before, it starts a watch in its process group. The watch's
+#: standard input ends with this process, however that ends; then the watch kills the group. A
+#: process in between starts it, so that the command doesn't see it as its child.
+#: The limit of memory, in KiB, is one of memory that can be written to: what is reserved for files
+#: or for later, often gigabytes, doesn't count. Where the system has no such limit, there is none.
+_WATCHED = """
+exec 3<&0 </dev/null
+( { trap '' HUP INT TERM; read -r _ <&3; kill -KILL 0; } >/dev/null 2>&1 & )
+ulimit -c 0 2>/dev/null
+test -z "$1" || ulimit -d "$1" 2>/dev/null
+shift
+exec "$@" 3<&-
+"""
+#: How programs report that there is no more memory.
+_OUT_OF_MEMORY = re.compile(
+    r"MemoryError|bad_alloc|out of memory|cannot allocate|OutOfMemory|memory allocation"
+    r"|malloc of size|can't start new thread|failed to map segment",
+    re.IGNORECASE,
+)
+#: Arrow's own allocator reserves a gigabyte at once, whatever it needs.
+_SYSTEM_ALLOCATOR = {"ARROW_DEFAULT_MEMORY_POOL": "system"}
+#: A module of this package has no use for more threads, and each has a stack of 8 MB.
+_MOST_THREADS = 8
+#: Seconds to wait for the end of the output if a process that left the session holds it open.
+_LAST_OUTPUT = 5
+_PACKAGE = __name__.partition(".")[0]
+
+
+def run_process(job: Job, folder: Path, reports: Reports, settings: "config.runner") -> int:
+    """Run a job, and wait for its end.
+
+    :param folder: an empty folder for the job to run in.
+    :returns: its exit code, or the number of the signal that ended it, negative.
+    :raises TaxiError: it exceeded its limit of time or memory.
+    :raises SystemicError: it can't be started.
+    """
+    module, limit = _own_module(job), _kibibytes(settings.memory)
+    environment = _environment(job, settings, is_own=module is not None)
+    command = _absolute_command(job, environment.get("PATH"))
+    for name, path in job.paths.items():
+        (folder / name).symlink_to(path.resolve())
+    job.write_contents(folder)
+    key = (os.getpid(), module, command[0], environment, limit)
+    process = _take_waiting(key, folder, command[2:]) if module else None
+    process = process or _start(command, folder, environment, limit)
+    streams = (process.stdout, reports.add_line), (process.stderr, reports.add_error_line)
+    readers = [_read(stream, add_line) for stream, add_line in streams if stream]
+    # a thread of its own, since Popen.wait with a time limit polls
+    wait = threading.Thread(target=process.wait, daemon=True)
+    wait.start()
+    try:
+        wait.join(settings.time_limit or None)
+        if wait.is_alive():
+            raise TaxiError(
+                f"{job.program} was stopped after {settings.time_limit:g} s, [runner] time_limit"
+            )
+    finally:
+        _stop(process, wait, stopping.shortened(settings.stop_grace))
+        for reader in readers:
+            reader.join(_LAST_OUTPUT)
+    if module:
+        _start_waiting(key)
+    is_limited = bool(process.returncode and settings.memory)
+    if is_limited and _OUT_OF_MEMORY.search("\n".join(reports.last_lines)):
+        raise TaxiError(
+            f"{job.program} ran out of memory: its limit is {settings.memory}, [runner] memory"
+        )
+    return process.returncode
+
+
+def _own_module(job: Job) -> str | None:
+    """The module of this package that a job runs, if it does."""
+    words = list(job.command)
+    is_own = words[:2] == ["python", "-m"] and words[2].startswith(f"{_PACKAGE}.")
+    return words[2] if is_own else None
+
+
+def _environment(job: Job, settings: "config.runner", *, is_own: bool) -> dict[str, str]:
+    environment = {name: os.environ[name] for name in PASSED if name in os.environ}
+    if is_own:
+        environment["OMP_NUM_THREADS"] = str(min(os.cpu_count() or 1, _MOST_THREADS))
+    if settings.memory:
+        environment |= _SYSTEM_ALLOCATOR
+    return {**environment, "PYTHONUNBUFFERED": "1", **settings.environment, **job.environment}
+
+
+def _kibibytes(size: str) -> str:
+    """A size such as ``512m`` in KiB, for ``ulimit``; empty for none."""
+    size = size.lower()
+    if not size:
+        return ""
+    unit = {"b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}.get(size[-1], 1)
+    return str(max(1, int(size.rstrip("bkmg")) * unit >> 10))
+
+
+def _absolute_command(job: Job, path: str | None) -> list[str]:
+    name, *arguments = job.command
+    if name.startswith("./"):  # one of the inputs
+        return [name, *arguments]
+    found = sys.executable if name == "python" else shutil.which(name, path=path)
+    if not found:
+        raise SystemicError(
+            f"{name} can't be started: there is no such program in PATH; give its whole path, or "
+            "run it in a container that has it by [runner] kind = docker"
+        )
+    return [str(Path(found).absolute()), *arguments]
+
+
+def _start(
+    command: Sequence[str], folder: Path, environment: dict[str, str], limit: str, **more: Any
+) -> "subprocess.Popen[bytes]":
+    pipe = subprocess.PIPE
+    try:
+        return subprocess.Popen(
+            ["/bin/sh", "-c", _WATCHED, "sh", limit, *command],
+            cwd=folder,
+            env=environment,
+            stdin=pipe,
+            stdout=pipe,
+            stderr=pipe,
+            start_new_session=True,
+            **more,
+        )
+    except OSError as error:
+        raise SystemicError(f"{command[0]} can't be started: {error}") from None
+
+
+def _read(stream: IO[bytes], add_line: Callable[[str], None]) -> threading.Thread:
+    def read() -> None:
+        lines = Lines(add_line)
+        with stream:
+            while piece := stream.read1(1 << 16):  # type: ignore[attr-defined]
+                lines.feed(piece)
+        lines.end()
+
+    thread = threading.Thread(target=read, daemon=True)
+    thread.start()
+    return thread
+
+
+def _stop(process: "subprocess.Popen[bytes]", wait: threading.Thread, grace: float) -> None:
+    """End a process, if it still runs, and every other process of its session."""
+    try:
+        if wait.is_alive():
+            _signal_group(process, signal.SIGTERM)
+            wait.join(grace)
+    finally:
+        _kill_session(process)
+        wait.join()
+        if process.stdin:
+            process.stdin.close()
+
+
+def _kill_session(process: "subprocess.Popen[bytes]") -> None:
+    _signal_group(process, signal.SIGKILL)
+    for pid in psutil.pids():
+        with suppress(OSError):
+            if os.getsid(pid) == process.pid:
+                os.kill(pid, signal.SIGKILL)
+
+
+def _signal_group(process: "subprocess.Popen[bytes]", number: int) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, number)
+
+
+# --- an interpreter that waits for its job -------------------------------------------------------
+
+#: A Python that imports a module, waits for the folder and the arguments of a job, and then calls
+#: the module's ``main``. Its last argument is the descriptor that they come from.
+_WAIT = """
+import importlib, json, os, sys
+del sys.path[0]
+module = importlib.import_module(sys.argv[1])
+with open(int(sys.argv[2])) as pipe:
+    folder, sys.argv = json.load(pipe)
+os.chdir(folder)
+sys.exit(module.main(sys.argv[1:]))
+"""
+#: After so many jobs of a module, another one is expected.
+_EXPECTED_AFTER = 2
+
+
+#: How often each module has run, and the Python that waits for the next job, at most one.
+_runs: Counter[str] = Counter()
+_waiting: list["_Waiting"] = []
+
+
+class _Waiting:
+    """A Python that is started before its job; a small month's transform is mostly its imports.
+
+    ``key`` is all that it was started with, and this process's number: a fork has it as well.
+    """
+
+    def __init__(self, key: tuple[Any, ...]) -> None:
+        self.key = key
+        _, module, python, environment, limit = key
+        reading, writing = os.pipe()
+        self._arguments = os.fdopen(writing, "w")
+        words = [python, "-c", _WAIT, module, str(reading)]
+        try:
+            self.process = _start(words, Path("/"), environment, limit, pass_fds=[reading])
+        finally:
+            os.close(reading)
+
+    def run(self, folder: Path, words: Sequence[str]) -> bool:
+        """Run the module in a folder, and return whether it does."""
+        with suppress(BrokenPipeError), self._arguments as pipe:
+            json.dump([str(folder.absolute()), list(words)], pipe)
+        return self.process.poll() is None
+
+    def end(self) -> None:
+        with suppress(BrokenPipeError):
+            self._arguments.close()
+        with self.process:
+            _kill_session(self.process)
+
+
+def _take_waiting(
+    key: tuple[Any, ...], folder: Path, words: Sequence[str]
+) -> "subprocess.Popen[bytes] | None":
+    """Have the Python that waits run a job, if the job can't tell it from one of its own."""
+    try:
+        waiting = _waiting.pop()
+    except IndexError:
+        return None
+    if waiting.key == key and waiting.run(folder, words):
+        return waiting.process
+    if waiting.key[0] == key[0]:  # or it is that of a process which this one is a fork of
+        waiting.end()
+    return None
+
+
+def _start_waiting(key: tuple[Any, ...]) -> None:
+    """Start a Python for the next job of a module, if another one is expected."""
+    module = key[1]
+    _runs[module] += 1
+    if _runs[module] >= _EXPECTED_AFTER and not _waiting:
+        _waiting.append(_Waiting(key))
