@@ -19,7 +19,7 @@ from pyarrow import csv
 
 from luigi_tasks import sample
 from luigi_tasks.catalog import ARROW_TYPES, TAXI_TYPES, TaxiType
-from luigi_tasks.fingerprint import fingerprints
+from luigi_tasks.warehouse.fingerprint import fingerprints
 
 _BATCH_ROWS = 65_536
 

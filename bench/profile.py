@@ -28,7 +28,8 @@ from bench.inputs import Month, made_up
 from bench.report import Table
 from bench.running import ROOT, CommandError
 from bench.server import Cpu, Server, cpu_of, embedded_server, new_storage
-from luigi_tasks import encoding, transform
+from luigi_tasks import transform
+from luigi_tasks.warehouse import encoding
 
 #: What luigi says at the end of each step.
 _ENDS = {

@@ -19,7 +19,7 @@ from psycopg2.sql import Composable
 
 #: Keeps an embedded server running until its standard input ends.
 _HOLDER = """
-import pathlib, sys, luigi_tasks.embedded as embedded
+import pathlib, sys, luigi_tasks.warehouse.embedded as embedded
 print(embedded.ensure_running(pathlib.Path(sys.argv[1])), flush=True)
 sys.stdin.read()
 """

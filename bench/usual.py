@@ -11,7 +11,7 @@ from psycopg2.sql import SQL, Composable, Composed, Identifier, Literal
 from bench.inputs import Month
 from bench.running import Took, run
 from bench.server import Database, Server
-from luigi_tasks import embedded
+from luigi_tasks.warehouse import embedded
 
 #: The flow's two forms, and whether the final table has an index on its text key. Published flows
 #: have none: that is faster in a first load, and every MERGE then reads the whole table. It's no

@@ -21,17 +21,15 @@ from typing import TYPE_CHECKING, Any
 from luigi_tasks.errors import TaxiError
 
 if TYPE_CHECKING:
-    from luigi_tasks.ranges import RangeMonthly
-    from luigi_tasks.tasks import (
+    from luigi_tasks.tasks.chain import (
         TaxiDownload,
         TaxiMerge,
         TaxiPublished,
-        TaxiRefresh,
-        TaxiReset,
         TaxiStageLoad,
         TaxiTransform,
-        TaxiZones,
     )
+    from luigi_tasks.tasks.ranges import RangeMonthly
+    from luigi_tasks.tasks.upkeep import TaxiRefresh, TaxiReset, TaxiZones
 
 __all__ = [
     "RangeMonthly",
@@ -54,9 +52,9 @@ def __getattr__(name: str) -> Any:
     """
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from luigi_tasks import ranges, tasks
+    from luigi_tasks import tasks
 
-    return getattr(ranges if name == "RangeMonthly" else tasks, name)
+    return getattr(tasks, name)
 
 
 if "luigi.cmdline" in sys.modules:  # the command luigi runs us, not a program with ways of its own
@@ -65,9 +63,9 @@ if "luigi.cmdline" in sys.modules:  # the command luigi runs us, not a program w
     stopping.install()
 
 if "luigi" in sys.modules:  # so that --module luigi_tasks registers them
-    from luigi_tasks import ranges  # noqa: F401
+    from luigi_tasks.tasks import ranges  # noqa: F401
 
     if "luigi.cmdline" in sys.modules:
-        from luigi_tasks import worker
+        from luigi_tasks.tasks import worker
 
         worker.install()

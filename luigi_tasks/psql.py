@@ -14,8 +14,9 @@ import sys
 import psycopg2.extensions
 from luigi.configuration import get_config
 
-from luigi_tasks import config, embedded, warehouse
+from luigi_tasks import config, warehouse
 from luigi_tasks.errors import TaxiError
+from luigi_tasks.warehouse import embedded
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -32,13 +33,14 @@ def main(arguments: list[str] | None = None) -> int:
     set_value("warehouse", "url", options.warehouse_url)
     environment = dict(os.environ)
     try:
-        if config.warehouse().render("url") == "embedded":
+        opened = config.open_warehouse()
+        if opened.is_embedded:
             require_warehouse()
-            if warehouse.is_empty():
+            if warehouse.is_empty(opened):
                 folder = embedded.cluster(config.storage_root())
                 print(f"no month is loaded in {folder} yet", file=sys.stderr)
             environment = embedded.without_libpq_variables(environment)
-        facts = psycopg2.extensions.parse_dsn(warehouse.url())
+        facts = psycopg2.extensions.parse_dsn(warehouse.url(opened))
     except TaxiError as error:
         print(error, file=sys.stderr)
         return 1

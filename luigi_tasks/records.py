@@ -8,8 +8,17 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from importlib.metadata import version
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
+
+from luigi_tasks.catalog import FINGERPRINT_VERSION
+from luigi_tasks.months import bounds
+
+if TYPE_CHECKING:
+    from luigi_tasks.source import Announced
 
 #: Bytes of a file that are hashed at a time.
 PIECE = 1 << 20
@@ -66,3 +75,112 @@ def _temporary(path: Path) -> Path:
 
 def _checksum(values: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+# --- loads ------------------------------------------------------------------------------------
+
+
+@dataclass
+class Load:
+    """What is known of a load before the merge: the edition, row counts, durations in seconds.
+
+    ``quality`` counts the rows that each data quality check found, ``new_columns`` has the types of
+    columns that the catalog doesn't know, ``script`` identifies the user's transform, if there was
+    one, and ``outputs`` and ``metrics`` are what it reported. The canonical file's record holds all
+    this, and then the comment of the staging table.
+    """
+
+    url: str
+    etag: str | None
+    last_modified: str | None
+    bytes: int
+    sha256: str
+    rows_read: int
+    rows_rejected: int
+    rows_staged: int
+    unknown_columns: list[str]
+    quality: dict[str, int]
+    new_columns: dict[str, str]
+    download_seconds: float
+    transform_seconds: float
+    started_at: str
+    script: str | None = None
+    outputs: dict[str, Any] = field(default_factory=dict)
+    metrics: list[dict[str, Any]] = field(default_factory=list)
+    rows_duplicate: int = 0
+    stage_seconds: float = 0.0
+    fingerprint_version: int = FINGERPRINT_VERSION
+
+    def reported(self) -> list[tuple[str, Any]]:
+        """What a script reported, by name: outputs, then metrics."""
+        return [*self.outputs.items(), *((each["name"], each["value"]) for each in self.metrics)]
+
+
+@dataclass(frozen=True)
+class MergedEdition:
+    """The edition that a month was last loaded from, by row ``load_id`` of the ledger."""
+
+    load_id: int
+    etag: str | None
+    last_modified: datetime | None
+    bytes: int
+    sha256: str
+
+    def differs(self, announced: "Announced") -> bool:
+        """Whether the source has another edition, as far as its metadata tells."""
+        return announced.differs(self)
+
+
+@dataclass(frozen=True)
+class LastLoad:
+    """A month's last load, from the ledger: where its trips are, and what they were made of."""
+
+    pickup_months: dict[str, Any]
+    outputs: dict[str, Any]
+    sha256: str
+    script: str | None
+    new_columns: dict[str, str]
+    package_version: str
+    rows_staged: int
+    rows_duplicate: int
+
+    @property
+    def rows_distinct(self) -> int:
+        """How many trips were staged."""
+        return self.rows_staged - self.rows_duplicate
+
+    @property
+    def pickup_bounds(self) -> list[dict[str, Any]]:
+        """The bounds of each month of pickup that it was merged into."""
+        return [bounds(date.fromisoformat(f"{each}-01")) for each in self.pickup_months]
+
+    def has_same_rows(self, load: Load) -> bool:
+        """Whether it was made of the same file by the same transform."""
+        return (self.sha256, self.script, self.new_columns, self.rows_staged) == (
+            load.sha256,
+            load.script,
+            load.new_columns,
+            load.rows_staged,
+        ) and self.package_version == version("luigi-tasks")
+
+
+@dataclass
+class Merged:
+    """What a merge did; ``rows_staged`` is the sum of duplicate, present and inserted.
+
+    ``rows_shared`` are those present that another month's file brought.
+    """
+
+    rows_staged: int = 0
+    rows_duplicate: int = 0
+    rows_present: int = 0
+    rows_inserted: int = 0
+    rows_shared: int = 0
+    rows_removed: int = 0
+    rows_stray: int = 0
+    pickup_months: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @property
+    def rows_distinct(self) -> int:
+        """How many trips were staged."""
+        return self.rows_staged - self.rows_duplicate

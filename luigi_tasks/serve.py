@@ -14,9 +14,10 @@ import sys
 import time
 from pathlib import Path
 
-from luigi_tasks import config, embedded, warehouse
+from luigi_tasks import config, warehouse
 from luigi_tasks.errors import TaxiError
 from luigi_tasks.psql import require_warehouse, set_value
+from luigi_tasks.warehouse import embedded
 
 #: Seconds between two tries to have the server alone, or looks whether it is still there.
 INTERVAL = 1.0
@@ -46,16 +47,17 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _serve(port: int) -> None:
     """Serve until there's an exception."""
-    if config.warehouse().render("url") != "embedded":
+    opened = config.open_warehouse()
+    if not opened.is_embedded:
         raise TaxiError("[warehouse] url: names a server, which serves itself; see there")
     require_warehouse()
-    root = config.storage_root()
+    root = opened.root
     if not embedded.serve(root, port):
         print("a run uses the warehouse; it is served when that has ended", flush=True)
         while not embedded.serve(root, port):
             time.sleep(INTERVAL)
     file = root.resolve() / "warehouse.password"
-    warehouse.set_reader(embedded.SERVED_ROLE, _password(file))
+    warehouse.set_reader(opened, embedded.SERVED_ROLE, _password(file))
     print(
         f"""host      127.0.0.1
 port      {port}

@@ -32,6 +32,8 @@ ROOT = Path(__file__).parent.parent
 #: Whose ``luigi`` the tests run: this Python's, or that of an installation to be tried.
 PYTHON = os.environ.get("LUIGI_TASKS_PYTHON", sys.executable)
 FORKS = forks.Server(PYTHON)
+#: The environment of a Python that imports what the tests share.
+WITH_TESTS = {**os.environ, "PYTHONPATH": str(ROOT / "tests")}
 
 
 def skip(reason: str) -> Any:
@@ -401,7 +403,7 @@ def embedded_root() -> Iterator[Path]:
 def embedded_database(root: Path) -> Iterator[Database]:
     """The embedded warehouse of a storage folder, which runs while it is looked at."""
     code = (
-        "import pathlib, sys, luigi_tasks.embedded as embedded\n"
+        "import pathlib, sys, luigi_tasks.warehouse.embedded as embedded\n"
         "print(embedded.ensure_running(pathlib.Path(sys.argv[1])), flush=True)\n"
         "sys.stdin.read()"
     )

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import wired
 
-from luigi_tasks import warehouse
 from luigi_tasks.catalog import NEW_TYPES, TAXI_TYPES
+from luigi_tasks.records import Load, Merged
 from luigi_tasks.transform import arrow_schema
-from luigi_tasks.warehouse import Load, Merged
+from luigi_tasks.warehouse.session import _sessions as sessions
 
 if TYPE_CHECKING:
     from conftest import Database
@@ -81,14 +82,14 @@ class Months:
         for name, kind in facts.get("new_columns", {}).items():
             schema = schema.append(pa.field(name, pa.type_for_alias(NEW_TYPES.get(kind, "string"))))
         pq.write_table(pa.Table.from_pylist(rows, schema), file)
-        warehouse.stage(taxi_type, month, file, load_of(len(rows), **facts))
+        wired.stage(taxi_type, month, file, load_of(len(rows), **facts))
 
     def load(
         self, rows: list[Trip], month: date = JANUARY, taxi_type: str = "green", **facts: Any
     ) -> Merged:
         """Stage and merge rows."""
         self.stage(rows, month, taxi_type, **facts)
-        return warehouse.merge(taxi_type, month)
+        return wired.merge(taxi_type, month)
 
     def count(self, table: str = "green_trips") -> int:
         return int(self.database.value(f"SELECT count(*) FROM {table}"))
@@ -96,6 +97,6 @@ class Months:
 
 def close_sessions() -> None:
     """Close this process's connections to whatever warehouse."""
-    for session in warehouse._sessions.values():
+    for session in sessions.values():
         session.close()
-    warehouse._sessions.clear()
+    sessions.clear()

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from datetime import date, datetime
 
 import pytest
+import wired
 from conftest import Database, Luigi, Published, files_in_work
 from months import Months, trip, trips
 
-from luigi_tasks import warehouse
 from luigi_tasks.catalog import QUALITY_CHECKS
 from luigi_tasks.errors import TaxiError
 from luigi_tasks.transform import arrow_schema
@@ -57,11 +57,11 @@ def test_a_month_beyond_a_limit_warns_or_fails_before_it_is_merged(
     before = months.database.contents()
     for _ in range(2):
         with pytest.raises(TaxiError, match=rf"^green 2024-02: {told}.*; nothing was merged"):
-            warehouse.merge("green", FEBRUARY)
+            wired.merge("green", FEBRUARY)
         assert months.database.contents() == before
     settings("quality", "when_exceeded", "warn")
     with caplog.at_level(logging.WARNING, "luigi-interface.quality"):
-        assert warehouse.merge("green", FEBRUARY).rows_inserted == 4
+        assert wired.merge("green", FEBRUARY).rows_inserted == 4
     assert told in caplog.text
 
 

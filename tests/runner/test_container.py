@@ -41,8 +41,8 @@ from luigi_tasks.runner import Job
 from luigi_tasks.runner.docker import container
 from luigi_tasks.runner.docker import engine as the_engine
 from luigi_tasks.source import Edition
-from luigi_tasks.steps import TransformJob
 from luigi_tasks.storage import MonthFiles
+from luigi_tasks.tasks.transform_job import TransformJob
 
 Set = Callable[[str, str, str], None]
 

@@ -26,6 +26,9 @@ other = ("public", "green_trips_other")
 partition = ("public", "green_trips_2024_01")
 staging = source = table = ("public", "green_trips_staging_2024_01")
 ledger, marker_table = ("taxi", "load_history"), ("taxi", "table_updates")
+version_table = ("taxi", "warehouse_version")
+ledger_comment = markers_comment = zones_comment = comment_of_trips = package = "text"
+owns_markers, migration = True, 1
 zones_table, trips_view = ("taxi", "taxi_zones"), ("taxi", "trips")
 schema = "taxi"
 wanted = [(table, ["unique_row_id"])]

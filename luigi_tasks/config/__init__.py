@@ -1,0 +1,61 @@
+"""The settings: sections of ``luigi.cfg``, what they mean, and which are refused.
+
+Only tasks and commands read them; everything below is handed what it needs.
+"""
+
+from luigi_tasks.config import defaults
+from luigi_tasks.config.checks import check
+from luigi_tasks.config.parameters import (
+    MonthParameter,
+    OptionalMonthParameter,
+    ParametersParameter,
+    TaxiTypeParameter,
+)
+from luigi_tasks.config.resolved import (
+    month_tables,
+    open_warehouse,
+    schema,
+    schema_contract,
+    selected,
+    staging_table,
+    storage_root,
+    trips_table,
+)
+from luigi_tasks.config.sections import (
+    cleanup,
+    quality,
+    runner,
+    source,
+    storage,
+    transform,
+    trips,
+    warehouse,
+)
+
+__all__ = [
+    "MonthParameter",
+    "OptionalMonthParameter",
+    "ParametersParameter",
+    "TaxiTypeParameter",
+    "check",
+    "cleanup",
+    "month_tables",
+    "open_warehouse",
+    "quality",
+    "runner",
+    "schema",
+    "schema_contract",
+    "selected",
+    "source",
+    "staging_table",
+    "storage",
+    "storage_root",
+    "transform",
+    "trips",
+    "trips_table",
+    "warehouse",
+]
+
+defaults.use_packaged_defaults()
+defaults.leave_ours_as_written()
+defaults.set_unreadable_aside()

@@ -1,0 +1,204 @@
+"""Refuse settings that can't work, before anything runs."""
+
+import configparser
+import difflib
+import os
+import re
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from datetime import date
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import luigi
+from luigi.configuration import get_config
+from luigi.configuration.toml_parser import LuigiTomlParser
+from luigi.parameter import ParameterException
+
+from luigi_tasks.catalog import QUALITY_CHECKS, TAXI_TYPES
+from luigi_tasks.config import defaults
+from luigi_tasks.config.defaults import packaged
+from luigi_tasks.config.resolved import selected_columns, staging_table, storage_root, trips_table
+from luigi_tasks.config.sections import (
+    LUIGIS_SECTIONS,
+    SECTIONS,
+    quality,
+    runner,
+    source,
+    transform,
+    warehouse,
+)
+from luigi_tasks.config.templates import FromEnvironment, Written, keys_of
+from luigi_tasks.errors import TaxiError
+from luigi_tasks.source import check_url, shown
+
+
+def check(taxi_type: str = "yellow", month: date = date(2024, 1, 1)) -> None:
+    """Refuse settings that can't work, before anything runs; by default, those of any month.
+
+    :raises TaxiError: names the section, the key, what it got and what is allowed.
+    """
+    _check_files()
+    for told in defaults.unreadable:
+        raise TaxiError(told)
+    _check_sections([section.__name__ for section in SECTIONS])
+    for section in (*LUIGIS_SECTIONS, *SECTIONS):
+        try:
+            if section in SECTIONS:
+                _check_keys(section)
+            section()
+        except (ValueError, ParameterException, configparser.Error) as error:
+            key = re.search(r"value of '(\w+)'", str(error))
+            where = f"[{section.__name__}] {key[1]}:" if key else f"[{section.__name__}]"
+            raise TaxiError(f"{where} {error.__cause__ or error}") from None
+    urls = [("url", url) for url in source().urls(taxi_type, month)]
+    for name, url in [*urls, ("zones_url", source().render("zones_url"))]:
+        try:
+            _check_url(url)
+        except TaxiError as error:
+            raise TaxiError(f"[source] {name}: {error}") from None
+    if not source().timeout > 0 or source().retries < 0:
+        raise TaxiError("[source] timeout must be above 0, and retries 0 or more")
+    storage_root()
+    url = warehouse().render("url")
+    if url != "embedded" and not url.startswith(("postgresql://", "postgres://")):
+        raise TaxiError("[warehouse] url: must be 'embedded' or begin with postgresql://")
+    if not warehouse().lock_timeout >= 0 or warehouse().retries < 0:
+        raise TaxiError("[warehouse] lock_timeout and retries must be 0 or more")
+    known = dict.fromkeys(c.name for kind in TAXI_TYPES.values() for c in kind.columns)
+    if unknown := [name for name in selected_columns() if name not in known]:
+        columns = transform().columns
+        got = columns if isinstance(columns, FromEnvironment) else unknown[0]
+        raise TaxiError(f"[transform] columns: {got!r} must be one of {', '.join(known)}")
+    if not 0 <= transform().max_reject_ratio <= 1:
+        raise TaxiError(
+            f"[transform] max_reject_ratio: {_got(transform(), 'max_reject_ratio')} must be from "
+            "0 to 1"
+        )
+    _check_quality(quality())
+    _check_runner(runner())
+    _check_tables(taxi_type, month)
+
+
+def _check_url(url: str) -> None:
+    """Refuse a URL as ``check_url`` does, and one that a variable's value takes apart."""
+    if not isinstance(url, FromEnvironment):
+        check_url(url)
+        return
+    with suppress(TaxiError, ValueError):  # its message has a part of the value, perhaps
+        check_url(url)
+        if "@" in urlsplit(url).netloc or "@" not in urlsplit(url.written).netloc:
+            return
+    raise TaxiError(
+        f"{shown(url)}: with the variables' values it isn't a URL of http, https, file or a store; "
+        "write special characters in them as %XX"
+    )
+
+
+def _check_files() -> None:
+    """Refuse a file of settings that can't be read: Luigi would go on without it."""
+    named = os.environ.get("LUIGI_CONFIG_PATH")
+    for path in ([named] if named else []) + [
+        each for each in ("luigi.cfg",) if Path(each).exists()
+    ]:
+        try:
+            Path(path).open("rb").close()
+        except OSError as error:
+            what = f"LUIGI_CONFIG_PATH: {path}" if path == named else path
+            raise TaxiError(f"{what} can't be read: {error.strerror}") from None
+
+
+def _check_sections(ours: list[str]) -> None:
+    """Refuse a section that has nearly the name of one of ours."""
+    settings = get_config()
+    sections = settings.data if isinstance(settings, LuigiTomlParser) else settings.sections()
+    for name in set(sections) - set(packaged().sections()):
+        if close := difflib.get_close_matches(name, ours, 1, cutoff=0.8):
+            raise TaxiError(f"[{name}]: is no section; did you mean [{close[0]}]?")
+
+
+def _check_keys(section: type[luigi.Config]) -> None:
+    """Refuse a key that is no setting, but for the name of a source."""
+    settings = [key for key, _ in section.get_params()]
+    ignored = getattr(section, "ignore_unconsumed", ())
+    for key in sorted(keys_of(section.__name__)):
+        if key not in settings and key not in ignored:
+            if str(get_config().get(section.__name__, key, "", raw=True)).startswith("//"):
+                raise TaxiError(
+                    f"[{section.__name__}]: the line {key}://... must be indented, as the further "
+                    "ones of a value are"
+                )
+            close = difflib.get_close_matches(key, settings, 1)
+            meant = f"did you mean {close[0]}?" if close else f"there are {', '.join(settings)}"
+            raise TaxiError(f"[{section.__name__}] {key}: is no setting; {meant}")
+
+
+def _got(settings: luigi.Config, key: str) -> str:
+    """A value for a message: as it's written in ``luigi.cfg``, if that names a variable."""
+    value, section = getattr(settings, key), type(settings)
+    written = get_config().get(section.__name__, key, "")
+    parameter = dict(section.get_params())[key]
+    is_written = isinstance(written, Written) and (
+        parameter.normalize(parameter.parse(written)) == value  # or a flag says something else
+    )
+    return str(written) if is_written else repr(value)
+
+
+def _check_quality(settings: quality) -> None:
+    if not settings.least_rows >= 0:
+        raise TaxiError(f"[quality] least_rows: {_got(settings, 'least_rows')} must be 0 or more")
+    most = settings.most
+    shares = most.values() if isinstance(most, Mapping) else [None]
+    if not all(isinstance(share, (int, float)) and 0 <= share <= 1 for share in shares):
+        raise TaxiError(
+            f"[quality] most: {_got(settings, 'most')} must be like "
+            '{"negative_total": 0.05}, with shares from 0 to 1'
+        )
+    for name in most.keys() - QUALITY_CHECKS.keys():
+        raise TaxiError(f"[quality] most: {name!r} must be one of {', '.join(QUALITY_CHECKS)}")
+
+
+def _check_runner(settings: runner) -> None:
+    def require(holds: Any, key: str, wanted: str) -> None:
+        if not holds:
+            raise TaxiError(f"[runner] {key}: {_got(settings, key)} must be {wanted}")
+
+    for key in ("time_limit", "stop_grace", "cpus", "pids"):
+        require(getattr(settings, key) >= 0, key, "0 or more")
+    for key in ("memory", "tmpfs"):
+        size = getattr(settings, key)
+        require(not size or re.fullmatch(r"[1-9]\d*[bkmgBKMG]?", size), key, "a size such as 512m")
+    environment = settings.environment
+    require(
+        isinstance(environment, Mapping)
+        and _are_texts(environment.values())
+        and all(re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII) for name in environment),
+        "environment",
+        'like {"NAME": "value"}',
+    )
+    for key, example in (("cap_drop", '["ALL"]'), ("volumes", '["/here:/there:ro"]')):
+        words = getattr(settings, key)
+        require(isinstance(words, tuple) and _are_texts(words), key, f"like {example}")
+    for volume in settings.volumes:
+        require(re.fullmatch(r"[^:]+:/[^:]*(:r[ow])?", volume), "volumes", "source:/target[:ro]")
+    if settings.build and not settings.image:
+        raise TaxiError("[runner] build: needs image, the name of what is built")
+
+
+def _are_texts(values: Iterable[Any]) -> bool:
+    return all(isinstance(value, str) for value in values)
+
+
+def _check_tables(taxi_type: str, month: date) -> None:
+    tables = [trips_table(name) for name in TAXI_TYPES]
+    if len(set(tables)) < len(tables):
+        raise TaxiError("[trips] table: must differ by taxi type; use {{ taxi_type }} in it")
+    staging = staging_table(taxi_type, month)
+    others = {staging_table(name, date(1999, 1, 1)) for name in TAXI_TYPES}
+    others |= {staging_table(name, month) for name in TAXI_TYPES if name != taxi_type}
+    if staging in others or staging in tables:
+        raise TaxiError(
+            "[trips] staging_table: must differ by taxi type and month; "
+            "use {{ taxi_type }} and {{ month }} in it"
+        )

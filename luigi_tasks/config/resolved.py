@@ -1,0 +1,123 @@
+"""What the settings mean: a folder, a warehouse, the columns that are selected."""
+
+import os
+import re
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+from luigi_tasks.catalog import ALWAYS_KEPT, TAXI_TYPES, TaxiType
+from luigi_tasks.config.sections import storage, transform, trips, warehouse
+from luigi_tasks.config.templates import FromEnvironment
+from luigi_tasks.errors import TaxiError
+from luigi_tasks.months import Month
+from luigi_tasks.tables import Table, Tables, TripsTable, Warehouse
+
+#: PostgreSQL cuts names at so many bytes; a partition's key adds this to its table's name.
+_LONGEST_NAME = 63
+_LONGEST_TABLE_NAME = _LONGEST_NAME - len("_2024_01_pkey")
+
+
+def storage_root() -> Path:
+    """The folder of ``[storage] root``; ``~`` and ``~user`` at its beginning are home folders."""
+    configured = storage().render("root")
+    folder = os.path.expanduser(configured)  # noqa: PTH111  (Path would take ./~ for it, too)
+    if folder.startswith("~"):
+        raise TaxiError(
+            f"[storage] root: {configured!r} begins with a user who isn't known here; ./~ begins a "
+            "folder of such a name"
+        )
+    return Path(folder)
+
+
+def open_warehouse() -> Warehouse:
+    """The warehouse that the settings describe. Each value is rendered once."""
+    settings, own_schema, names = warehouse(), schema(), trips()
+    return Warehouse(
+        url=settings.render("url"),
+        root=storage_root(),
+        schema=own_schema,
+        lock_timeout=settings.lock_timeout,
+        retries=settings.retries,
+        trips={
+            taxi_type: TripsTable(
+                selected(taxi_type),
+                _table_name(
+                    "[trips] table", names.render("table", taxi_type=taxi_type), own_schema
+                ),
+            )
+            for taxi_type in TAXI_TYPES
+        },
+    )
+
+
+def month_tables(warehouse: Warehouse, month: Month) -> Tables:
+    """The tables of a month that the settings name."""
+    rendered = trips().render("staging_table", taxi_type=month.taxi_type, month=month.first_day)
+    staging = _table_name("[trips] staging_table", rendered, warehouse.schema)
+    return Tables(month, warehouse.trips[month.taxi_type], staging)
+
+
+def schema() -> str:
+    """The schema of what isn't of one taxi type, and of tables that are named without one."""
+    name = warehouse().render("schema")
+    if not name or "\0" in name or len(name.encode()) > _LONGEST_NAME:
+        raise TaxiError(
+            f"[warehouse] schema: {name!r} must be a name of at most {_LONGEST_NAME} bytes"
+        )
+    if is_postgresqls(name):
+        raise TaxiError(f"[warehouse] schema: {name!r} is PostgreSQL's own")
+    return name
+
+
+def trips_table(taxi_type: str) -> Table:
+    """The schema and name of a taxi type's table."""
+    return _table_name("[trips] table", trips().render("table", taxi_type=taxi_type), schema())
+
+
+def staging_table(taxi_type: str, month: date) -> Table:
+    """The schema and name of a month's staging table."""
+    rendered = trips().render("staging_table", taxi_type=taxi_type, month=month)
+    return _table_name("[trips] staging_table", rendered, schema())
+
+
+def _table_name(key: str, rendered: str, own_schema: str) -> Table:
+    """Split ``schema.name``, and put "_" for what doesn't belong in a name."""
+    parts = [re.sub(r"\W", "_", part, flags=re.ASCII) for part in rendered.split(".")]
+    if len(parts) == 1:
+        parts.insert(0, own_schema)
+    if len(parts) != 2 or not all(parts):
+        raise TaxiError(f"{key}: {rendered!r} must be a table's name, or schema.name")
+    if len(parts[1]) > _LONGEST_TABLE_NAME:
+        name = rendered if isinstance(rendered, FromEnvironment) else parts[1]
+        raise TaxiError(f"{key}: {name!r} is longer than {_LONGEST_TABLE_NAME} characters")
+    if len(parts[0]) > _LONGEST_NAME or is_postgresqls(parts[0]):
+        raise TaxiError(
+            f"{key}: {rendered!r} needs a schema of yours, with a name of at most {_LONGEST_NAME} "
+            "characters"
+        )
+    return parts[0], parts[1]
+
+
+def is_postgresqls(schema: str) -> bool:
+    return schema == "information_schema" or schema.startswith("pg_")
+
+
+def selected(taxi_type: str) -> TaxiType:
+    """A taxi type with the columns that are selected of it: pickup and places always are."""
+    kind = TAXI_TYPES[taxi_type]
+    names = set(selected_columns())
+    if not names:
+        return kind
+    names |= ALWAYS_KEPT
+    return replace(kind, columns=tuple(c for c in kind.columns if c.name in names))
+
+
+def schema_contract() -> str:
+    """What is done with columns that the catalog doesn't know: none is added to those named."""
+    contract = str(transform().schema_contract)
+    return "discard" if contract == "evolve" and selected_columns() else contract
+
+
+def selected_columns() -> list[str]:
+    return str(transform().columns).replace(",", " ").split()

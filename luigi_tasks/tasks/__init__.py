@@ -1,0 +1,26 @@
+"""The tasks: what ``luigi --module luigi_tasks`` offers.
+
+Only this package and the commands read the settings.
+"""
+
+from luigi_tasks.tasks.chain import (
+    TaxiDownload,
+    TaxiMerge,
+    TaxiPublished,
+    TaxiStageLoad,
+    TaxiTransform,
+)
+from luigi_tasks.tasks.ranges import RangeMonthly
+from luigi_tasks.tasks.upkeep import TaxiRefresh, TaxiReset, TaxiZones
+
+__all__ = [
+    "RangeMonthly",
+    "TaxiDownload",
+    "TaxiMerge",
+    "TaxiPublished",
+    "TaxiRefresh",
+    "TaxiReset",
+    "TaxiStageLoad",
+    "TaxiTransform",
+    "TaxiZones",
+]

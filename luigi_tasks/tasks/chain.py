@@ -1,0 +1,201 @@
+"""The chain, from a published file to merged trips. Read it downward."""
+
+import logging
+import time
+from collections.abc import Iterable
+from dataclasses import asdict
+from datetime import date, datetime, timezone
+from typing import Any
+
+import luigi
+from luigi.util import requires
+
+from luigi_tasks import config, source, warehouse
+from luigi_tasks.catalog.quality import ExceededError, check_quality
+from luigi_tasks.errors import TaxiError
+from luigi_tasks.records import Load
+from luigi_tasks.tasks import published, script
+from luigi_tasks.tasks.month import FileTask, LockedTask, MonthTask
+from luigi_tasks.tasks.progress import Progress, show_result
+from luigi_tasks.tasks.targets import (
+    MergedTarget,
+    PublishedTarget,
+    RawTarget,
+    StagedTarget,
+    TripsTarget,
+    is_of_today,
+)
+from luigi_tasks.tasks.transform_job import TransformJob
+from luigi_tasks.texts import printable
+
+logger = logging.getLogger("luigi-interface.tasks")
+
+
+class TaxiPublished(MonthTask, luigi.ExternalTask):
+    """A month's file, for the TLC to publish."""
+
+    def output(self) -> PublishedTarget:
+        return PublishedTarget(self.taxi_type, self.month)
+
+
+@requires(TaxiPublished)
+class TaxiDownload(FileTask, luigi.Task):
+    """Fetch a month's file, with a record of its edition."""
+
+    def output(self) -> RawTarget:
+        return RawTarget(self.files)
+
+    def work(self) -> None:
+        settings = config.source()
+        with Progress(self, f"fetching {self.label}", "B") as progress:
+            edition = source.fetch(
+                published.find(self.taxi_type, self.month) or self.input().url,
+                self.files.raw,
+                timeout=settings.timeout,
+                retries=settings.retries,
+                report=progress,
+                must_be_read=not script.reads_published(),
+                before_publishing=warehouse.check_locks,
+            )
+        logger.info("%s: fetched %d bytes", self.label, edition.bytes)
+
+
+@requires(TaxiDownload)
+class TaxiTransform(FileTask, luigi.Task):
+    """Bring a file of whatever era to the catalog's columns and types."""
+
+    def output(self) -> TripsTarget:
+        return TripsTarget(self.files)
+
+    def work(self) -> None:
+        files, began = self.files, time.monotonic()
+        started_at = datetime.now(timezone.utc).isoformat()
+        edition = self._whole_edition()
+        with files.work_folder() as work:
+            made = TransformJob(self.taxi_month, files, work).run(edition)
+            origin = asdict(edition)
+            load = Load(
+                download_seconds=origin.pop("seconds"),
+                **origin,
+                rows_read=made.rows_read,
+                rows_rejected=made.rows_rejected,
+                rows_staged=made.rows_written,
+                unknown_columns=made.unknown_columns,
+                quality=made.quality,
+                new_columns=made.new_columns,
+                transform_seconds=time.monotonic() - began,
+                started_at=started_at,
+                script=made.script,
+                outputs=made.outputs,
+                metrics=made.metrics,
+            )
+            warehouse.check_locks()
+            files.keep(made.trips, made.rejects, load)
+        self._tell(load)
+
+    def _whole_edition(self) -> source.Edition:
+        """The edition of the raw file, which is fetched anew if it isn't as it came."""
+        edition = source.read_edition(self.files.raw)
+        if edition is None or not source.is_whole(self.files.raw, edition):
+            logger.warning(
+                "%s: %s is damaged or gone; fetching it anew", self.label, self.files.raw
+            )
+            self.do(TaxiDownload)
+            edition = source.read_edition(self.files.raw)
+        if edition is None:
+            raise TaxiError(f"{self.files.raw} is gone; run again")
+        return edition
+
+    def _tell(self, load: Load) -> None:
+        told = f"read {load.rows_read} rows, rejected {load.rows_rejected}"
+        told += "".join(
+            f"; {printable(name)}: {printable(value)}" for name, value in load.reported()
+        )
+        show_result(self, self.label, told)
+        if load.rows_rejected:
+            logger.warning("%s: the rejects are in %s", self.label, self.files.rejects)
+        if load.unknown_columns:
+            names = ", ".join(map(printable, load.unknown_columns))
+            count = len(load.unknown_columns)
+            logger.warning("%s: columns that aren't loaded: %s (%d)", self.label, names, count)
+
+
+@requires(TaxiTransform)
+class TaxiStageLoad(LockedTask, luigi.Task):
+    """Copy a month's trips into its staging table."""
+
+    resources = {"warehouse": 1}
+
+    def output(self) -> StagedTarget:
+        return StagedTarget(self.warehouse, self.tables)
+
+    def complete(self) -> bool:
+        """A merged month is staged no more: then the merge stands for it."""
+        load = self.output().load()
+        return is_of_today(load, self.files) or self.merged.exists()
+
+    def work(self) -> None:
+        load = self.files.read_load()
+        if load is None or not self.files.trips_are_whole():
+            logger.warning(
+                "%s: %s is damaged or gone; making it anew", self.label, self.files.trips
+            )
+            self.do(TaxiTransform)
+            load = self.files.read_load()
+        if load is None:
+            raise TaxiError(f"{self.files.trips} is gone; run again")
+        if config.cleanup().enabled:
+            self.files.remove_raw()  # the server needs about as much room to build the key
+        with Progress(self, f"copying {self.label}", " rows") as progress:
+            warehouse.stage(self.warehouse, self.tables, self.files.trips, load, progress)
+        logger.info("%s: staged %d rows", self.label, load.rows_staged)
+
+
+@requires(TaxiStageLoad)
+class TaxiMerge(LockedTask, luigi.Task):
+    """Merge a staged month into the trips table, each trip once, and clean up after it."""
+
+    resources = {"warehouse": 1}
+
+    def output(self) -> MergedTarget:
+        return self.merged
+
+    def work(self) -> None:
+        opened = self.warehouse
+        tables = config.month_tables(opened, self.taxi_month)
+        try:
+            merged = warehouse.merge(opened, tables, self._check_quality)
+        except ExceededError:
+            if config.cleanup().enabled:  # so that the next run fetches it anew, corrected perhaps
+                warehouse.unstage(opened, tables)
+                self.files.remove()
+            raise
+        told = (
+            f"inserted {merged.rows_inserted} rows, {merged.rows_present} were there, "
+            f"{merged.rows_duplicate} duplicates, {merged.rows_stray} strays"
+        )
+        if merged.rows_removed:
+            told += f", removed {merged.rows_removed} of an earlier edition"
+        show_result(self, self.label, told)
+        if config.cleanup().enabled:
+            self.files.remove()
+
+    def _check_quality(self, *facts: Any) -> None:
+        limits = config.quality()
+        check_quality(
+            self.label,
+            *facts,
+            least_rows=limits.least_rows,
+            most=limits.most,
+            when_exceeded=limits.when_exceeded,
+        )
+
+    @classmethod
+    def bulk_complete(cls, parameter_tuples: Iterable[date]) -> list[date]:
+        """Those of the months that are merged, by one query."""
+        months = list(parameter_tuples)
+        if not months:
+            return []
+        taxi_type = cls(months[0]).taxi_type
+        merged = warehouse.merged_months(config.open_warehouse(), taxi_type, months)
+        return [month for month in months if month in merged]

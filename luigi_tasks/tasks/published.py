@@ -1,0 +1,105 @@
+"""Whether a month is published at ``[source] url``, and whether it was replaced there."""
+
+import logging
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date
+
+from dateutil.relativedelta import relativedelta
+
+from luigi_tasks import config, source, warehouse
+from luigi_tasks.catalog import TAXI_TYPES
+from luigi_tasks.errors import TaxiError
+
+logger = logging.getLogger("luigi-interface.published")
+
+#: How many editions are asked for at once.
+REQUESTS_AT_ONCE = 4
+
+
+def urls(taxi_type: str, month: date) -> list[str]:
+    """Where a month's file may be published, the first choice first."""
+    return config.source().urls(taxi_type, month)
+
+
+def find(taxi_type: str, month: date) -> str | None:
+    """The first place where a month's file is published."""
+    return next((url for url in urls(taxi_type, month) if _is_published(url)), None)
+
+
+def changed(taxi_type: str, months: Sequence[date]) -> set[date]:
+    """Those of the months that are merged, and whose file has been replaced since, or may have.
+
+    A few are asked for at a time. One that is gone from the source stays as it is; one that can't
+    be asked for counts as changed, for its own task to fail.
+
+    :raises TaxiError: none can be asked for; or all are gone, and so are others: the URL is wrong.
+    """
+    settings = config.source()
+    merged = warehouse.merged_editions(config.open_warehouse(), taxi_type, months)
+
+    def look(month: date) -> source.Announced | TaxiError | None:
+        try:
+            for url in urls(taxi_type, month):
+                found = source.look(url, timeout=settings.timeout, retries=settings.retries)
+                if found:
+                    return found
+        except TaxiError as error:
+            return error
+        return None
+
+    with ThreadPoolExecutor(REQUESTS_AT_ONCE) as threads:
+        answers = dict(zip(merged, threads.map(look, merged), strict=True))
+    errors = [found for found in answers.values() if isinstance(found, TaxiError)]
+    if errors and len(errors) == len(answers):
+        raise errors[0]
+    gone = [month for month, found in answers.items() if found is None]
+    if gone and len(gone) == len(answers):
+        check_source(taxi_type, gone[0])
+    for month in gone:
+        logger.warning("%s %s is no longer published", taxi_type, f"{month:%Y-%m}")
+    return {
+        month
+        for month, found in answers.items()
+        if isinstance(found, TaxiError) or (found and merged[month].differs(found))
+    }
+
+
+def was_replaced(taxi_type: str, month: date, edition: source.Edition | warehouse.Load) -> bool:
+    """Whether a month's file has been replaced where it came from; no, if that can't be known."""
+    settings = config.source()
+    for url in urls(taxi_type, month):
+        if source.shown(url) == edition.url:
+            try:
+                found = source.look(url, timeout=settings.timeout, retries=settings.retries)
+            except TaxiError as error:
+                logger.warning("%s; what was fetched of %s is used", error, edition.url)
+                return False
+            return found is not None and found.differs(edition)
+    return False
+
+
+#: Files that were seen: a task is asked more than once, and what is published stays.
+_seen: set[str] = set()
+
+
+def _is_published(url: str) -> bool:
+    settings = config.source()
+    if url in _seen:
+        return True
+    if source.is_published(url, timeout=settings.timeout, retries=settings.retries):
+        _seen.add(url)
+    return url in _seen
+
+
+def check_source(taxi_type: str, month: date) -> None:
+    """Raise a TaxiError unless one of the months around, or a well-known one, is published."""
+    first = TAXI_TYPES[taxi_type].first_month
+    others = [month + relativedelta(months=distance) for distance in (-1, -2, -3, -6, -12, 1, 12)]
+    others += [first, date(2019, 1, 1), date(2023, 1, 1)]
+    candidates = [other for other in others if first <= other]
+    if not any(find(taxi_type, other) for other in candidates):
+        raise TaxiError(
+            f"nothing is published at {source.shown(urls(taxi_type, month)[0])}, nor for the "
+            f"months {', '.join(f'{other:%Y-%m}' for other in candidates)}: is [source] url right?"
+        )

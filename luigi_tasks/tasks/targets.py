@@ -1,0 +1,168 @@
+"""What counts as complete: all targets."""
+
+import logging
+from datetime import date
+from typing import Any
+
+import luigi
+from luigi.contrib.postgres import PostgresTarget
+from psycopg2.extensions import connection
+
+from luigi_tasks import config, source, warehouse
+from luigi_tasks.months import Month
+from luigi_tasks.records import Load
+from luigi_tasks.source import shown
+from luigi_tasks.storage import MonthFiles
+from luigi_tasks.tables import Table, Tables, Warehouse
+from luigi_tasks.tasks import published, script
+
+logger = logging.getLogger("luigi-interface.published")
+
+
+class PublishedTarget(luigi.Target):
+    """A month's file at its source."""
+
+    def __init__(self, taxi_type: str, month: date) -> None:
+        self.taxi_type, self.month = taxi_type, month
+
+    @property
+    def url(self) -> str:
+        """Where it is looked for first."""
+        return published.urls(self.taxi_type, self.month)[0]
+
+    def __str__(self) -> str:
+        return source.shown(self.url)
+
+    def exists(self) -> bool:
+        """Whether it is published.
+
+        :raises TaxiError: neither this month nor any of some others is: the URL is wrong. The
+            TLC answers 403 to both.
+        """
+        if published.find(self.taxi_type, self.month):
+            return True
+        published.check_source(self.taxi_type, self.month)
+        logger.info("%s isn't published yet", self)
+        return False
+
+
+class RawTarget(luigi.LocalTarget):
+    """A fetched file with the record of its edition, from the source that is set now."""
+
+    def __init__(self, files: MonthFiles) -> None:
+        super().__init__(str(files.raw))
+        self.files = files
+
+    def exists(self) -> bool:
+        edition = source.read_edition(self.files.raw)
+        return edition is not None and is_of_source(edition, self.files)
+
+
+class TripsTarget(luigi.LocalTarget):
+    """A canonical file with the record of its load, made from the raw file as it is set now."""
+
+    def __init__(self, files: MonthFiles) -> None:
+        super().__init__(str(files.trips))
+        self.files = files
+
+    def exists(self) -> bool:
+        load, edition = self.files.read_load(), source.read_edition(self.files.raw)
+        is_of_raw = load is None or edition is None or edition.sha256 == load.sha256
+        return is_of_raw and is_of_today(load, self.files)
+
+    def outputs(self) -> dict[str, Any]:
+        """The values that the transform's script reported."""
+        load = self.files.read_load()
+        if load:
+            return load.outputs
+        return MergedTarget(config.open_warehouse(), self.files.month).outputs()
+
+
+class TableTarget(PostgresTarget):
+    """A marker together with the table work that it promises.
+
+    Unlike Luigi's, it uses this process's one session, and can be touched again.
+    """
+
+    def __init__(self, opened: Warehouse, table: Table, update_id: str) -> None:
+        super().__init__("", "", "", "", ".".join(table), update_id)  # connect() knows the rest
+        self.warehouse, self.table_name = opened, table
+
+    def connect(self) -> connection:
+        return warehouse.open_session(self.warehouse)
+
+    def create_marker_table(self) -> None:
+        warehouse.prepare(self.warehouse, self.update_id)
+
+    def touch(self, connection: connection | None = None) -> None:
+        """Set the marker, in the caller's transaction where there is one."""
+        if connection is None:
+            warehouse.prepare(self.warehouse, self.update_id)
+            with warehouse.transaction(self.warehouse, self.update_id) as cursor:
+                warehouse.set_marker(cursor, self.update_id, self.table_name)
+        else:
+            with connection.cursor(cursor_factory=warehouse.Cursor) as cursor:
+                cursor.warehouse, cursor.label = self.warehouse, self.update_id
+                warehouse.set_marker(cursor, self.update_id, self.table_name)
+
+
+class StagedTarget(TableTarget):
+    """A month that is in its staging table, whole."""
+
+    def __init__(self, opened: Warehouse, tables: Tables) -> None:
+        super().__init__(opened, tables.staging, tables.month.staged_id)
+        self.tables = tables
+
+    def exists(self, connection: connection | None = None) -> bool:
+        return self.load() is not None
+
+    def load(self) -> Load | None:
+        """What is known of the staged load."""
+        staged = warehouse.read_staged(self.warehouse, self.tables)
+        return staged.load if staged else None
+
+    def outputs(self) -> dict[str, Any]:
+        """The values that the transform's script reported."""
+        load = self.load()
+        return load.outputs if load else MergedTarget(self.warehouse, self.tables.month).outputs()
+
+
+class MergedTarget(TableTarget):
+    """A month whose trips are in the trips table."""
+
+    def __init__(self, opened: Warehouse, month: Month) -> None:
+        super().__init__(opened, opened.trips[month.taxi_type].name, month.merged_id)
+        self.month = month
+
+    def exists(self, connection: connection | None = None) -> bool:
+        first_day = self.month.first_day
+        return bool(warehouse.merged_months(self.warehouse, self.month.taxi_type, [first_day]))
+
+    def outputs(self) -> dict[str, Any]:
+        """The values that the transform's script reported when the month was last loaded."""
+        return warehouse.outputs_of(self.warehouse, self.month)
+
+
+class ZonesTarget(TableTarget):
+    """The taxi zones of a source."""
+
+    def __init__(self, opened: Warehouse, url: str) -> None:
+        table = (opened.schema, "taxi_zones")
+        super().__init__(opened, table, f"{warehouse.ZONES_PREFIX}{shown(url)}")
+
+    def exists(self, connection: connection | None = None) -> bool:
+        return warehouse.has_zones(self.warehouse, self.update_id)
+
+
+def is_of_today(load: Load | None, files: MonthFiles) -> bool:
+    """Whether something is loaded, from the source and by the transform that are set now."""
+    return load is not None and load.script == script.identity() and is_of_source(load, files)
+
+
+def is_of_source(edition: source.Edition | Load, files: MonthFiles) -> bool:
+    """Whether something came from the source that is set now; what failed must be of the edition
+    that is there now."""
+    month = files.month.taxi_type, files.month.first_day
+    if edition.url not in map(source.shown, published.urls(*month)):
+        return False
+    return not (files.have_failed and published.was_replaced(*month, edition))

@@ -1,0 +1,105 @@
+"""Tasks that keep a warehouse right: refresh, reset, the names of the zones."""
+
+import logging
+from collections.abc import Iterable
+from datetime import date
+
+import luigi
+
+from luigi_tasks import config, reference, source, storage, warehouse
+from luigi_tasks.catalog import TAXI_TYPES
+from luigi_tasks.tables import Warehouse
+from luigi_tasks.tasks import published
+from luigi_tasks.tasks.chain import TaxiDownload, TaxiMerge, TaxiStageLoad, TaxiTransform
+from luigi_tasks.tasks.month import CheckedTask, LockedTask
+from luigi_tasks.tasks.targets import ZonesTarget
+
+logger = logging.getLogger("luigi-interface.tasks")
+
+
+class TaxiRefresh(LockedTask, luigi.Task):
+    """Load a merged month anew if its file was replaced at the source.
+
+    Until the new edition is merged the old one stays; one transaction replaces it.
+    """
+
+    resources = {"warehouse": 1}
+
+    def complete(self) -> bool:
+        return not published.changed(self.taxi_type, [self.month])
+
+    def work(self) -> None:
+        opened = self.warehouse
+        merged = warehouse.merged_editions(opened, self.taxi_type, [self.month]).get(self.month)
+        if merged is None:
+            logger.info("%s: isn't merged any more", self.label)
+            return
+        self.do(TaxiDownload)
+        edition = source.read_edition(self.files.raw)
+        if edition and edition.sha256 == merged.sha256:
+            warehouse.record_edition(opened, self.taxi_month, merged.load_id, edition)
+            logger.info("%s: published again, with the same bytes", self.label)
+            if config.cleanup().enabled:
+                self.files.remove()
+            return
+        for task in (TaxiTransform, TaxiStageLoad, TaxiMerge):
+            self.do(task)
+
+    @classmethod
+    def bulk_complete(cls, parameter_tuples: Iterable[date]) -> list[date]:
+        """Those of the months that have today's edition, or aren't merged."""
+        months = list(parameter_tuples)
+        if not months:
+            return []
+        changed = published.changed(cls(months[0]).taxi_type, months)
+        return [month for month in months if month not in changed]
+
+
+class TaxiReset(LockedTask, luigi.Task):
+    """Take a month out of the warehouse, so that the next run loads it again."""
+
+    resources = {"warehouse": 1}
+
+    def check(self) -> None:
+        TAXI_TYPES[self.taxi_type].check_month(self.month)
+        config.check(self.taxi_type, self.month)  # a script doesn't matter here
+
+    def complete(self) -> bool:
+        return not (
+            warehouse.month_exists(self.warehouse, self.taxi_month) or self._has_files_to_remove()
+        )
+
+    def work(self) -> None:
+        removed = warehouse.reset(self.warehouse, self.tables)
+        logger.info("%s: removed %d rows", self.label, removed)
+        if self._has_files_to_remove():
+            self.files.remove()
+
+    def _has_files_to_remove(self) -> bool:
+        """Whether there are files which aren't kept for a look, or that failed."""
+        return self.files.have_failed or (config.cleanup().enabled and self.files.exist())
+
+
+class TaxiZones(CheckedTask, luigi.Task):
+    """Load the names of the taxi zones, which the views show beside their numbers."""
+
+    resources = {"warehouse": 1}
+
+    def output(self) -> ZonesTarget:
+        return ZonesTarget(self.warehouse, config.source().render("zones_url"))
+
+    def run(self) -> None:
+        opened = self.warehouse
+        warehouse.with_retries(opened, lambda: self._run(opened))
+
+    def _run(self, opened: Warehouse) -> None:
+        settings, url = config.source(), config.source().render("zones_url")
+        file = storage.zones_file(opened.root)
+        with warehouse.month_lock(opened, "taxi zones"):
+            source.fetch(url, file, timeout=settings.timeout, retries=settings.retries)
+            zones = reference.read_zones(file)
+            before = warehouse.load_zones(opened, self.output().update_id, zones)
+            level = logging.WARNING if len(zones) < before else logging.INFO
+            logger.log(level, "loaded %d taxi zones in place of %d", len(zones), before)
+            if config.cleanup().enabled:
+                storage.remove(file)

@@ -1,0 +1,158 @@
+"""This process's session: queries, transactions, the month lock, and another attempt."""
+
+import logging
+import os
+import select
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from typing import Any, TypeVar
+
+import psycopg2
+import psycopg2.errors
+from psycopg2.extensions import TRANSACTION_STATUS_IDLE, connection
+
+from luigi_tasks.errors import TaxiError
+from luigi_tasks.tables import Warehouse
+from luigi_tasks.warehouse.connection import Cursor, connect
+from luigi_tasks.warehouse.errors import TransientError, plain_errors
+from luigi_tasks.warehouse.locks import check_lock, lock, unlock
+from luigi_tasks.warehouse.sql import rows
+
+logger = logging.getLogger("luigi-interface.warehouse")
+
+#: Seconds before the second attempt to reach the warehouse, doubled before each further one; and
+#: the longest pause.
+BACKOFF, BACKOFF_MAX = 1.0, 60.0
+
+Result = TypeVar("Result")
+
+_sessions: dict[tuple[int, str], connection] = {}
+#: The locks that processes hold by ``month_lock``; a forked one has its parent's entries as well.
+_held: list[tuple[int, Warehouse, str]] = []
+#: Whether a caller further up tries again.
+_is_retrying = ContextVar("_is_retrying", default=False)
+
+
+def open_session(warehouse: Warehouse) -> connection:
+    """This process's session. A forked process gets its own, for two can't share a socket."""
+    key = (os.getpid(), f"{warehouse.url} {warehouse.root}")
+    if key not in _sessions or _is_closed(_sessions[key]):
+        _sessions[key] = connect(warehouse, was_reached=key in _sessions)
+    return _sessions[key]
+
+
+def _is_closed(session: connection) -> bool:
+    """Whether a session has ended, as far as this end knows without asking the server.
+
+    To an idle session the server sends nothing but its end, or a notice.
+    """
+    if not session.closed and session.info.transaction_status == TRANSACTION_STATUS_IDLE:
+        is_readable, _, _ = select.select([session], [], [], 0)
+        try:
+            if is_readable:
+                session.cursor().execute("SELECT")
+        except psycopg2.Error:
+            session.close()
+    return bool(session.closed)
+
+
+@contextmanager
+def labelled_cursor(warehouse: Warehouse, label: str) -> Iterator[Cursor]:
+    """A cursor of this process's session, whose statements begin with a label."""
+    with plain_errors(warehouse), open_session(warehouse).cursor(cursor_factory=Cursor) as cursor:
+        cursor.warehouse, cursor.label = warehouse, label
+        yield cursor
+
+
+def query(warehouse: Warehouse, label: str, file: str, **names: Any) -> list[tuple[Any, ...]]:
+    """The rows of a query; none if a table that it names doesn't exist."""
+
+    def ask() -> list[tuple[Any, ...]]:
+        with labelled_cursor(warehouse, label) as cursor:
+            try:
+                return rows(cursor, file, **names)
+            except (psycopg2.errors.UndefinedTable, psycopg2.errors.InvalidSchemaName):
+                return []
+
+    return with_retries(warehouse, ask)
+
+
+@contextmanager
+def transaction(warehouse: Warehouse, label: str, lock_name: str | None = None) -> Iterator[Cursor]:
+    """A cursor in a transaction, in which this process still holds its month lock.
+
+    :param lock_name: what no other run holds while the transaction lasts: DDL, or a table's lock.
+    """
+    with labelled_cursor(warehouse, label) as cursor:
+        session = cursor.connection
+        session.autocommit = False
+        try:
+            for pid, _, name in _held:
+                if pid == os.getpid():
+                    check_lock(cursor, name)
+            if lock_name:
+                lock(cursor, lock_name)
+            yield cursor
+            session.commit()
+        finally:
+            if not session.closed:
+                session.rollback()
+                session.autocommit = True
+
+
+@contextmanager
+def month_lock(warehouse: Warehouse, name: str, *, wait: bool = True) -> Iterator[bool]:
+    """Lock something, such as ``green 2024-01``, against other runs, on this machine or another.
+
+    Yields whether it is locked, which is always so with ``wait``. The lock ends with the
+    connection: each transaction, and whoever publishes a file, checks by ``check_locks`` that it
+    is still held.
+
+    :raises TaxiError: others hold it for longer than ``[warehouse] lock_timeout``.
+    """
+    with labelled_cursor(warehouse, name) as cursor:
+        is_held = lock(cursor, name, outlives_transaction=True, wait=wait)
+    if not is_held:
+        yield False
+        return
+    _held.append((os.getpid(), warehouse, name))
+    try:
+        yield True
+    finally:
+        _held.remove((os.getpid(), warehouse, name))
+        # a connection that broke has released its locks
+        with suppress(psycopg2.Error, TaxiError), labelled_cursor(warehouse, name) as cursor:
+            unlock(cursor, name)
+
+
+def check_locks() -> None:
+    """Make sure that this process still holds what it locked by ``month_lock``.
+
+    :raises TaxiError: the connection broke, and another run holds the lock.
+    """
+    for pid, warehouse, name in _held:
+        if pid == os.getpid():
+            with labelled_cursor(warehouse, name) as cursor:
+                check_lock(cursor, name)
+
+
+def with_retries(warehouse: Warehouse, work: Callable[[], Result]) -> Result:
+    """Do something, and do it again while the warehouse can't be reached or breaks off.
+
+    The pauses grow as those for the source do; ``[warehouse] retries`` limits their number.
+
+    :raises TransientError: the last attempt failed, too.
+    """
+    for attempt in range(0 if _is_retrying.get() else warehouse.retries):
+        mark = _is_retrying.set(True)
+        try:
+            return work()
+        except TransientError as error:
+            pause = min(BACKOFF * 2**attempt, BACKOFF_MAX)
+            logger.warning("%s; trying again in %g s", error, pause)
+        finally:
+            _is_retrying.reset(mark)
+        time.sleep(pause)
+    return work()

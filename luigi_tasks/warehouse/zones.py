@@ -1,0 +1,54 @@
+"""The names of the taxi zones, and the role that reads a served warehouse."""
+
+import logging
+from collections.abc import Sequence
+
+from psycopg2.extensions import encrypt_password
+
+from luigi_tasks.reference import Zone
+from luigi_tasks.tables import Warehouse
+from luigi_tasks.warehouse.locks import DDL
+from luigi_tasks.warehouse.markers import set_marker
+from luigi_tasks.warehouse.session import labelled_cursor, query, transaction
+from luigi_tasks.warehouse.sql import execute, own_tables, rows
+from luigi_tasks.warehouse.tables import prepare
+
+logger = logging.getLogger("luigi-interface.warehouse")
+
+#: Precedes the source's URL, in the marker of the zones.
+ZONES_PREFIX = "TaxiZones "
+
+
+def load_zones(warehouse: Warehouse, update_id: str, zones: Sequence[Zone]) -> int:
+    """Load these zones, delete the others unless rows of other tables refer to them, and set the
+    marker of their source.
+
+    :returns: how many there were before.
+    """
+    prepare(warehouse, "TaxiZones")
+    with transaction(warehouse, "TaxiZones", DDL) as cursor:
+        [(before,)] = rows(cursor, "zones/count.sql")
+        execute(cursor, "zones/load.sql", zones=zones, update_id_prefix=ZONES_PREFIX)
+        location_ids = [zone.location_id for zone in zones]
+        if rows(cursor, "zones/others.sql", location_ids=location_ids):
+            references = rows(cursor, "zones/references.sql")
+            names = {"location_ids": location_ids, "references": references}
+            execute(cursor, "zones/remove.sql", **names)
+            left = rows(cursor, "zones/others.sql", **names)
+            if ids := ", ".join(str(location_id) for (location_id,) in left):
+                logger.warning("zones that other tables refer to stay, though gone: %s", ids)
+        set_marker(cursor, update_id, own_tables(warehouse)["zones_table"])
+    return int(before)
+
+
+def has_zones(warehouse: Warehouse, update_id: str) -> bool:
+    """Whether the zones of a source are loaded."""
+    return bool(query(warehouse, "TaxiZones", "zones/exist.sql", update_id=update_id))
+
+
+def set_reader(warehouse: Warehouse, role: str, password: str) -> None:
+    """Create or alter a role that may read everything, and logs in by a password."""
+    with labelled_cursor(warehouse, f"set_reader {role}") as cursor:
+        hashed = encrypt_password(password, role, cursor, "scram-sha-256")
+        is_new = not rows(cursor, "session/has_role.sql", role=role)
+        execute(cursor, "session/set_reader.sql", role=role, hashed=hashed, is_new=is_new)
