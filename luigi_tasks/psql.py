@@ -37,7 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
         if opened.is_embedded:
             require_warehouse()
             if warehouse.is_empty(opened):
-                folder = embedded.cluster(config.storage_root())
+                folder = embedded.cluster_folder(config.storage_root())
                 print(f"no month is loaded in {folder} yet", file=sys.stderr)
             environment = embedded.without_libpq_variables(environment)
         facts = psycopg2.extensions.parse_dsn(warehouse.url(opened))

@@ -64,12 +64,12 @@ port      {port}
 database  postgres
 user      {embedded.SERVED_ROLE}, who may read everything and change nothing
 password  in {file}
-It is the warehouse in {embedded.cluster(root)}, until Ctrl-C.""",
+It is the warehouse in {embedded.cluster_folder(root)}, until Ctrl-C.""",
         flush=True,
     )
     while embedded.is_served(root, port):
         time.sleep(INTERVAL)
-    raise TaxiError(f"the server of {embedded.cluster(root)} has ended")
+    raise TaxiError(f"the server of {embedded.cluster_folder(root)} has ended")
 
 
 def _password(file: Path) -> str:

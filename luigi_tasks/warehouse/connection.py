@@ -103,7 +103,7 @@ def connect(warehouse: Warehouse, *, was_reached: bool = False) -> connection:
             _refuse_transaction_pooling(cursor, address, shown)
     if multiprocessing.parent_process() is None:  # one line a run, however many its workers are
         facts = session.info
-        folder = f"embedded, in {embedded.cluster(warehouse.root)}"
+        folder = f"embedded, in {embedded.cluster_folder(warehouse.root)}"
         server = f"{facts.user}@{facts.host}:{facts.port}/{facts.dbname}"
         _log_once(folder if warehouse.is_embedded else server)
     return session

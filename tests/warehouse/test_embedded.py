@@ -531,14 +531,14 @@ def test_the_embedded_session_takes_nothing_from_the_environment(
     settings: Callable[[str, str, str], None],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    url = use(env=os.environ | VARIABLES).read_line()
+    use(env=os.environ | VARIABLES).read_line()
     settings("warehouse", "url", "embedded")
     settings("storage", "root", str(root))
     ran = psql(root, "-Atc", "SHOW DateStyle", env=os.environ | VARIABLES)
     assert (ran.returncode, ran.stdout) == (0, "ISO, MDY\n"), ran.stderr
     for name, value in VARIABLES.items():
         monkeypatch.setenv(name, value)
-        session = psycopg2.connect(url)
+        session = wired.connect()
         with session.cursor() as cursor:
             cursor.execute("CREATE TABLE public.seen AS SELECT now()")
             cursor.execute("DROP TABLE public.seen")

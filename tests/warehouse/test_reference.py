@@ -147,7 +147,7 @@ def test_another_version_puts_names_and_comments_right(months: Months) -> None:
     months.database.query("COMMENT ON COLUMN green_trips.extra IS 'old'")
     months.load([trip()])
     assert months.database.query("SELECT DISTINCT name FROM vendors") == [("old",)]
-    months.database.query("UPDATE load_history SET package_version = '0.0.1'")
+    months.database.query("UPDATE warehouse_version SET package = '0.0.1'")
     months.load([trip()])
     assert months.database.value("SELECT name FROM vendors WHERE vendor_id = 7") == "Helix"
     comment = "SELECT obj_description('vendors'::regclass), col_description(c.oid, attnum)"
@@ -192,7 +192,7 @@ def test_zones_and_names_that_others_refer_to_are_put_right_in_place(
             (236, "Upper East Side North"),
         ]
         assert "zones that other tables refer to stay, though gone: 1, 75" in caplog.text
-        months.database.query("UPDATE load_history SET package_version = '0.0.1'")
+        months.database.query("UPDATE warehouse_version SET package = '0.0.1'")
         put_zones((236, "Upper East Side"), (2, "Jamaica Bay"))
         assert months.database.value("SELECT count(*) FROM taxi_zones") == 4
         shifts = months.database.query("SELECT * FROM mine.shifts")
@@ -219,7 +219,7 @@ def test_a_character_that_the_database_cannot_hold_is_named(
     server: Server, settings: Set, tmp_path: Path, encoding: str
 ) -> None:
     name = f"in_{encoding.lower()}"
-    options = f"ENCODING '{encoding}' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'"
+    options = f"ENCODING '{encoding}' TEMPLATE template0 LOCALE_PROVIDER libc LOCALE 'C'"
     server.execute(f"CREATE DATABASE {name} {options}")
     try:
         settings("warehouse", "url", server.url(name))
@@ -341,6 +341,7 @@ def test_a_warehouse_of_an_earlier_version_gets_what_is_new(months: Months) -> N
     months.database.query("ALTER TABLE green_trips DROP COLUMN pickup_latitude")
     view_of_an_earlier_version(months.database)
     months.database.query("ALTER TABLE load_history DROP COLUMN quality")
+    months.database.query("DROP TABLE warehouse_version")
     for _ in range(2):
         assert months.load([trip(pickup_latitude=40.7)]).rows_staged == 1
         assert months.database.value("SELECT pickup_latitude FROM green_trips") == 40.7
@@ -354,6 +355,7 @@ def test_a_view_that_somebody_built_on_is_left_alone(months: Months) -> None:
     months.database.query("CREATE VIEW mine AS SELECT unique_row_id FROM trips")
     months.database.query("DROP VIEW green_trips_named CASCADE")
     view_of_an_earlier_version(months.database)
+    months.database.query("UPDATE warehouse_version SET package = '0.0.1'")
     months.database.query("CREATE VIEW mine AS SELECT unique_row_id FROM trips")
     told = (
         "cannot drop view public.trips because .*: "

@@ -200,7 +200,7 @@ def test_views_and_lookups_of_ours_are_not_taken_from_somebody_later(months: Mon
     for name, made in ("trips", "trips"), ("green_trips_named", "trips, green_trips_named"):
         months.database.query(f"DROP VIEW {made}")
         months.database.query(f"CREATE VIEW {name} AS SELECT 'mine' AS note")
-        months.database.query("UPDATE load_history SET package_version = '0.0.1'")
+        months.database.query("UPDATE warehouse_version SET package = '0.0.1'")
         for new in ({}, {"night_fee": "text"}):
             told = refusal(partial(months.load, trips(2), FEBRUARY, new_columns=new))
             assert told.startswith(f"view public.{name} exists but isn't one of ours; rename it")
@@ -223,7 +223,7 @@ def test_the_markers_of_other_pipelines_are_kept(months: Months, comment: str | 
     for _ in range(2):
         months.load(trips(2))
         wired.reset("green", JANUARY)
-        months.database.query("UPDATE load_history SET package_version = '0.0.1'")
+        months.database.query("UPDATE warehouse_version SET package = '0.0.1'")
         assert months.database.query(other) == before
         found = "SELECT obj_description('table_updates'::regclass)"
         assert months.database.value(found) == comment
@@ -267,7 +267,7 @@ def test_what_is_made_anew_keeps_owner_options_and_grants(
         months.load([], new_columns={"night_fee": "text"})
         found = [grants(months.database, each) for each in ("trips", "green_trips_named")]
         assert found == expected
-        months.database.query("UPDATE load_history SET package_version = '0.0.1'")
+        months.database.query("UPDATE warehouse_version SET package = '0.0.1'")
     months.database.query(f"REASSIGN OWNED BY {name} TO postgres")
 
 

@@ -5,7 +5,7 @@
 
 from luigi_tasks.warehouse.embedded.cluster import (
     binary,
-    cluster,
+    cluster_folder,
     exists,
     no_libpq_variables,
     without_libpq_variables,
@@ -16,7 +16,7 @@ from luigi_tasks.warehouse.embedded.users import ensure_running, is_served, serv
 __all__ = [
     "SERVED_ROLE",
     "binary",
-    "cluster",
+    "cluster_folder",
     "ensure_running",
     "exists",
     "is_served",

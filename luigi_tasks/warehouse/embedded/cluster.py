@@ -45,7 +45,7 @@ lc_time = 'C'
 USER = "pgserver"
 
 
-def cluster(root: Path) -> Path:
+def cluster_folder(root: Path) -> Path:
     """The folder of the cluster under a storage folder.
 
     :raises TaxiError: PostgreSQL can't have a folder of such a name.
@@ -64,7 +64,7 @@ def cluster(root: Path) -> Path:
 
 def exists(root: Path) -> bool:
     """Whether a warehouse was made under a storage folder."""
-    return is_whole(cluster(root))
+    return is_whole(cluster_folder(root))
 
 
 def binary(name: str) -> Path:

@@ -18,7 +18,7 @@ from typing import IO
 
 from luigi_tasks import stopping
 from luigi_tasks.errors import TaxiError
-from luigi_tasks.warehouse.embedded.cluster import cluster, lock_file
+from luigi_tasks.warehouse.embedded.cluster import cluster_folder, lock_file
 from luigi_tasks.warehouse.embedded.server import (
     check_port,
     is_running,
@@ -40,7 +40,7 @@ def ensure_running(root: Path) -> str:
     :raises TaxiError: the folder can't be written, the server doesn't start, or another machine's
         is at work there.
     """
-    folder = cluster(root)
+    folder = cluster_folder(root)
     with _starting(root, folder):
         _use(folder)
         start(folder)
@@ -55,7 +55,7 @@ def serve(root: Path, port: int) -> bool:
     :returns: whether it is served.
     :raises TaxiError: as for ``ensure_running``, or the port is taken.
     """
-    folder = cluster(root)
+    folder = cluster_folder(root)
     with _starting(root, folder):
         if is_served(root, port):
             _use(folder)
@@ -73,7 +73,7 @@ def serve(root: Path, port: int) -> bool:
 
 def is_served(root: Path, port: int) -> bool:
     """Whether the server runs, and listens on the port."""
-    folder = cluster(root)
+    folder = cluster_folder(root)
     note = read_note(folder) if is_running(folder) else None
     return note is not None and bool(note.address) and note.port == port
 
