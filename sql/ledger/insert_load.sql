@@ -1,4 +1,4 @@
--- One line of the ledger.
+-- Insert a load's row into the ledger.
 INSERT INTO {{ ledger | identifier }} (
     {% for name in load %}
     {{ name | identifier }}{{ "," if not loop.last }}

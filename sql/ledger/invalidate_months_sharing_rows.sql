@@ -1,5 +1,6 @@
--- A trip that two files have is stored once, under the first one's name. When that file's trips
--- are removed, a month that counted some of them no longer has all that its marker promises.
+-- Delete the markers of months that shared rows with a removed file. A trip in two files is stored
+-- once, under the name of the first. When that file's trips are removed, a month that counted some
+-- of them lacks what its marker promises.
 DELETE FROM {{ marker_table | identifier }}
 WHERE update_id IN (
     SELECT {{ update_id_prefix | value }} || to_char(last_load.month, 'YYYY-MM')

@@ -1,4 +1,4 @@
--- A month's last load: where its trips went, what its script reported, and what it was made of.
+-- Select a month's last load: where its trips are, what its script reported, what it was made of.
 SELECT
     pickup_months,
     outputs,

@@ -1,4 +1,4 @@
--- The editions of merged months, by their last loads.
+-- Select the editions of merged months, by their last loads.
 SELECT DISTINCT ON (last_load.month)
     last_load.month,
     last_load.load_id,

@@ -1,7 +1,7 @@
--- Which months have a marker, and whether their trips are still there, as far as one row for each
--- month of pickup tells. A lookup by primary key each, whatever the size of the table:
--- LIMIT keeps the planner from joining instead, which would read every partition.
--- The table's comment comes with months that have trips: it tells which columns are kept.
+-- Select the months that have a marker, and whether their trips are in the table: one sentinel row
+-- for each month of pickup is looked up by primary key, whatever the size of the table. LIMIT keeps
+-- the planner from joining instead, which would read every partition. The table's comment, which
+-- lists its selected columns, is returned for months that have trips.
 SELECT
     asked.month,
     NOT EXISTS (

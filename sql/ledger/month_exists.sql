@@ -1,4 +1,4 @@
--- Whether anything of a month is left.
+-- Return a row if a month has a marker, or trips in its own month of pickup.
 SELECT TRUE AS is_there
 WHERE
     EXISTS (

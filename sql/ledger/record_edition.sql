@@ -1,4 +1,4 @@
--- The bytes of a load have been published once more, as another edition.
+-- Record that the bytes of a load were published again, as another edition.
 UPDATE {{ ledger | identifier }}
 SET
     url = {{ edition.url | value }},

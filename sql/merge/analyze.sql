@@ -1,2 +1,2 @@
--- Have the planner know a table's rows. Whoever changes the table isn't waited for.
+-- Gather statistics of a table, without waiting for whoever changes it.
 ANALYZE (SKIP_LOCKED) {{ "ONLY " if is_only }}{{ table | identifier }}; -- noqa: PRS

@@ -1,4 +1,4 @@
--- How many trips of a month's own file are there, in one month of pickup.
+-- Count the trips of a month's own file, in one month of pickup.
 SELECT count(*) AS row_count
 FROM {{ trips | identifier }}
 WHERE

@@ -1,3 +1,3 @@
--- How many rows a staging table has.
+-- Count the rows of a staging table.
 SELECT count(*) AS row_count
 FROM {{ staging | identifier }};

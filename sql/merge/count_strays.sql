@@ -1,4 +1,4 @@
--- How many rows outside the month each month of pickup has.
+-- Count the strays by month of pickup.
 SELECT
     date_trunc('month', pickup_datetime)::date AS pickup_month,
     count(*) AS row_count

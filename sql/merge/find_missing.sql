@@ -1,4 +1,4 @@
--- The staged trips of one month of pickup that the trips table doesn't have.
+-- Select the staged trips of one month of pickup that the trips table doesn't have.
 CREATE TEMPORARY TABLE pg_temp.missing ON COMMIT DROP AS
 SELECT staged.*
 FROM {{ staging | identifier }} AS staged

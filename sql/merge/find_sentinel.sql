@@ -1,4 +1,4 @@
--- One row of a month of pickup, by which a later run sees that they are still there.
+-- Select one row of a month of pickup: a later run looks for it to see that they are all there.
 SELECT
     unique_row_id,
     pickup_datetime

@@ -1,5 +1,5 @@
--- Whether a trips table has grown by more than a part since it was analysed, as far as is known of
--- its partitions. PostgreSQL analyses these by itself, but never the table.
+-- Return a row if a trips table has grown by more than a part since it was analysed, by the
+-- estimates for its partitions. Autovacuum analyses partitions, but never their parent.
 SELECT TRUE AS has_outgrown
 FROM pg_class AS parent
 INNER JOIN pg_inherits ON parent.oid = pg_inherits.inhparent

@@ -1,4 +1,4 @@
--- Whether somebody gave a table triggers for rows that are inserted (bit 2 of their type).
+-- Return a row if somebody gave a table triggers for INSERT (bit 2 of their type).
 SELECT TRUE AS are_there
 FROM pg_trigger
 WHERE

@@ -1,5 +1,5 @@
--- A staging table gets all that the month's partition has, but isn't attached yet. The constraint
--- spares ATTACH from reading the table while it keeps others waiting.
+-- Give a staging table all that the month's partition has, without attaching it yet. The constraint
+-- saves ATTACH from reading the table while it blocks others.
 {% if not is_logged %}
 ALTER TABLE {{ staging | identifier }} SET LOGGED;
 

@@ -1,6 +1,6 @@
--- Staged trips of one month of pickup into the trips table, each once. The month's bounds are
+-- Merge staged trips of one month of pickup into the trips table, each once. The month's bounds are
 -- constants, so that PostgreSQL reads this month's partition and no other. Where most rows are new,
--- they come in the order of the primary key, so that its index grows at one end.
+-- they are inserted in the order of the primary key, so that its index grows at one end.
 MERGE INTO {{ trips | identifier }} AS trip
 USING (
     SELECT *

@@ -1,5 +1,5 @@
--- Trips of the month that are in the default partition, because the month had none of its own when
--- they were loaded, move into the table that becomes it.
+-- Move the month's trips out of the default partition, where they went while the month had none of
+-- its own, into the table that becomes it.
 WITH displaced AS (
     DELETE FROM {{ other | identifier }}
     WHERE

@@ -1,4 +1,4 @@
--- A file's trips, in one month of pickup.
+-- Delete a file's trips, in one month of pickup.
 DELETE FROM {{ trips | identifier }}
 WHERE
     filename = {{ filename | value }}

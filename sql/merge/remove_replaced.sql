@@ -1,4 +1,4 @@
--- An earlier edition's trips that this edition no longer has.
+-- Delete an earlier edition's trips that this edition no longer has.
 DELETE FROM {{ trips | identifier }} AS trip
 WHERE
     trip.filename = {{ filename | value }}

@@ -1,4 +1,4 @@
--- The rows whose pickup lies outside the month: a handful, to be merged month by month.
+-- Copy the rows whose pickup lies outside the month: a handful, to be merged month by month.
 CREATE TEMPORARY TABLE pg_temp.strays ON COMMIT DROP AS
 SELECT -- noqa: disable=LT02
     ctid AS place,

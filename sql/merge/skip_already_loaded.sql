@@ -1,5 +1,5 @@
--- Staged trips that came with another month's file, and wait in the default partition: they stay
--- under the name of the file that was first.
+-- Delete staged trips that another month's file brought, and that are in the default partition:
+-- they stay under the name of the file that came first.
 DELETE FROM {{ staging | identifier }} AS staged
 USING {{ other | identifier }} AS present
 WHERE

@@ -1,5 +1,5 @@
--- Trips that an earlier load of the file has brought get what this one has in columns that the
--- catalog doesn't know: the fingerprint doesn't cover them.
+-- Update the columns that the catalog doesn't know in trips that an earlier load of the file
+-- brought: the fingerprint doesn't cover these columns.
 UPDATE {{ trips | identifier }} AS trip
 SET -- noqa: disable=LT02
     {% for name in new %}

@@ -1,5 +1,6 @@
--- Statements that give a table the constraints and indexes which somebody added to the trips table.
--- ATTACH finds them there, and neither checks nor builds anything while it keeps readers away.
+-- Generate the statements that give a table the constraints and indexes which somebody added to the
+-- trips table. ATTACH finds them there, and neither checks nor builds anything while it blocks
+-- readers.
 SELECT -- noqa: disable=LT02
     format(
         'ALTER TABLE %s ADD %s%s',

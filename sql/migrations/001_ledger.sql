@@ -1,4 +1,4 @@
--- The ledger, one row for each finished load of a month.
+-- Create the ledger, one row for each finished load of a month.
 CREATE TABLE IF NOT EXISTS {{ ledger | identifier }} (
     load_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     taxi_type text NOT NULL,

@@ -1,4 +1,4 @@
--- What the transform and its script report, data quality, and rows shared by two files.
+-- Add what the transform and its script report, data quality, and rows that two files share.
 ALTER TABLE {{ ledger | identifier }}
 ADD COLUMN IF NOT EXISTS script text,
 ADD COLUMN IF NOT EXISTS outputs jsonb NOT NULL DEFAULT '{}',

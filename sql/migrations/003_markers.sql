@@ -1,4 +1,4 @@
--- Luigi's table of markers. One that other pipelines created stays as it is.
+-- Create Luigi's table of markers. One that other pipelines created isn't changed.
 CREATE TABLE IF NOT EXISTS {{ marker_table | identifier }} (
     update_id text PRIMARY KEY,
     target_table text,

@@ -1,4 +1,4 @@
--- Names of codes, from the catalog. Different names are replaced; none is removed.
+-- Create the names of codes, from the catalog. Names that differ are replaced; none is removed.
 {% for lookup in lookups %}
 CREATE TABLE IF NOT EXISTS {{ (schema, lookup.table) | identifier }} (
     {{ lookup.column | identifier }} {{ lookup.type }} PRIMARY KEY,

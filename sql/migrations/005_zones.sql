@@ -1,4 +1,4 @@
--- The taxi zones, for TaxiZones to fill.
+-- Create the table of taxi zones, for TaxiZones to fill.
 CREATE TABLE IF NOT EXISTS {{ zones_table | identifier }} (
     location_id integer PRIMARY KEY,
     borough text,

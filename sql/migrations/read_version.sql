@@ -1,4 +1,4 @@
--- How far the warehouse is, and the newest package that looked after it.
+-- Read how far the warehouse is, and the newest package that looked after it.
 SELECT
     migration,
     package

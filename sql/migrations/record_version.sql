@@ -1,4 +1,4 @@
--- One row: the migration that was applied last, and the newest package that looked after the
+-- Record the migration that was applied last, and the newest package that looked after the
 -- warehouse.
 CREATE TABLE IF NOT EXISTS {{ version_table | identifier }} (
     migration integer NOT NULL,

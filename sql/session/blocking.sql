@@ -1,2 +1,2 @@
--- The sessions that keep another one waiting for a lock.
+-- List the sessions that block another one.
 SELECT DISTINCT unnest(pg_blocking_pids({{ pid | value }})) AS pid;

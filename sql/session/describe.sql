@@ -1,5 +1,5 @@
--- What is known of sessions, but not the text of their queries, which may hold secrets. A role that
--- may not see another's sessions sees their numbers and users.
+-- Describe sessions, without the text of their queries, which may hold secrets. A role without the
+-- privilege to see another's sessions sees their process ids and users.
 SELECT
     concat_ws(
         ', ',

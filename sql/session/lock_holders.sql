@@ -1,4 +1,4 @@
--- The sessions that have an advisory lock.
+-- List the sessions that hold an advisory lock.
 SELECT pid
 FROM pg_locks
 WHERE

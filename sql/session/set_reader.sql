@@ -1,4 +1,4 @@
--- The role that reads a served warehouse by TCP, with its password, which comes hashed.
+-- Create or alter the role that reads a served warehouse by TCP. Its password arrives hashed.
 {% if is_new %}
 CREATE ROLE {{ role | identifier }};
 {% endif %}

@@ -1,7 +1,7 @@
--- Settings of a session that loads months. Every name of ours has its schema, so no function comes
--- before PostgreSQL's own. There is no limit of time but ours, as for a backup. The end of a
--- connection is noticed within a minute or two, so that no lock outlives its host for long. And
--- whoever waited for a lock sees what was committed meanwhile.
+-- Settings of a session that loads months. Every name in our statements has its schema, so no
+-- function shadows PostgreSQL's own. No time limit applies but ours, as for a backup. The server
+-- notices a broken connection within a minute or two, so that no lock outlives its host for long.
+-- Read committed: whoever waited for a lock sees what was committed meanwhile.
 SET search_path = pg_catalog, pg_temp;
 
 SELECT pg_backend_pid() AS backend

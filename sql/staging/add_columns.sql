@@ -1,4 +1,4 @@
--- Columns that the trips table got since a staging table was made.
+-- Add the columns that the trips table got after the staging table was created.
 {% for name, definition in definitions.items() %}
 ALTER TABLE {{ staging | identifier }}
 ADD COLUMN {{ name | identifier }} {{ definition }};

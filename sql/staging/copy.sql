@@ -1,6 +1,6 @@
--- Rows of a month, in PostgreSQL's binary format, from the client. The table was made by this
--- transaction, so they can be frozen as they arrive: no later reader has to write that they are
--- visible, which would log every page.
+-- Copy a month's rows from the client, in PostgreSQL's binary format. This transaction created the
+-- table, so the rows are frozen on arrival: no later reader has to mark them as visible, which
+-- would log every page.
 COPY {{ staging | identifier }} (
     unique_row_id,
     {% for name in names %}

@@ -1,4 +1,4 @@
--- For rows that may be in the staging table already.
+-- Create a table for rows that may be in the staging table already.
 CREATE TEMPORARY TABLE pg_temp.repeated ON COMMIT DROP AS
 SELECT -- noqa: disable=LT02
     unique_row_id,

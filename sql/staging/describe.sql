@@ -1,2 +1,2 @@
--- What is known of the staged load, for the merge, which may run elsewhere.
+-- Store what is known of the staged load, for the merge, which may run on another host.
 COMMENT ON TABLE {{ staging | identifier }} IS {{ description | value }};

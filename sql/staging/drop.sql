@@ -1,2 +1,2 @@
--- The end of a month's staging table.
+-- Drop a month's staging table.
 DROP TABLE IF EXISTS {{ staging | identifier }};

@@ -1,4 +1,5 @@
--- Rows that only looked as if they were in the staging table; the first of those that are alike.
+-- Insert rows that only looked as if they were in the staging table; of rows that are alike, the
+-- first.
 INSERT INTO {{ staging | identifier }} (
     unique_row_id,
     {% for name in names %}

@@ -1,4 +1,4 @@
--- New columns of a staging table become others, since another month brought these names meanwhile.
+-- Rename new columns of a staging table, since another month added these names with other types.
 {% for (before, _), _ in moved %}
 ALTER TABLE {{ staging | identifier }}
 RENAME COLUMN {{ before | identifier }} TO {{ ("Moved%d" % loop.index) | identifier }};

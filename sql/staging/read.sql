@@ -1,4 +1,4 @@
--- What the marker of a staging table promises, and whether the table has rows.
+-- Read the description that the marker of a staging table promises, and whether the table has rows.
 SELECT
     obj_description({{ staging | identifier | value }}::regclass, 'pg_class') AS description,
     EXISTS(

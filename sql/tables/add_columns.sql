@@ -1,4 +1,4 @@
--- Columns that a table lacks.
+-- Add the columns that a table lacks.
 {% for column in columns %}
 ALTER TABLE {{ table | identifier }}
 ADD COLUMN {{ column.name | identifier }} {{ column.type }};

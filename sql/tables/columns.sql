@@ -1,5 +1,5 @@
--- A table's columns in order, each with what CREATE TABLE needs to make another one like it. One
--- that counts up by itself takes its numbers from the same sequence there.
+-- List a table's columns in order, each with the definition by which CREATE TABLE makes another one
+-- like it. An identity column of the other table takes its numbers from the same sequence.
 SELECT -- noqa: disable=ST06
     present.attname AS name,
     format_type(present.atttypid, present.atttypmod) AS type,

@@ -1,4 +1,4 @@
--- What a taxi type's table and its columns are, from the catalog.
+-- Describe a taxi type's table and its columns, from the catalog.
 COMMENT ON TABLE {{ trips | identifier }} IS {{ comment | value }};
 COMMENT ON TABLE {{ other | identifier }}
 IS 'Trips with a pickup in a month whose own file isn''t loaded';

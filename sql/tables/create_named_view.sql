@@ -1,5 +1,5 @@
--- A taxi type's trips with names beside the codes. A name that nobody asks for isn't looked up:
--- each is by a primary key, so PostgreSQL leaves out the join.
+-- A taxi type's trips with names beside the codes. A query that doesn't select a name doesn't look
+-- it up: each join is by a primary key, so PostgreSQL leaves it out.
 CREATE OR REPLACE VIEW {{ view | identifier }} AS
 SELECT -- noqa: disable=LT02,LT05
     trip.unique_row_id,

@@ -1,2 +1,3 @@
--- A schema named in the settings. IF NOT EXISTS asks for the right to create it even if it exists.
+-- Create a schema that the settings name. IF NOT EXISTS would ask for the privilege to create it
+-- even if it exists.
 CREATE SCHEMA {{ schema | identifier }};

@@ -1,5 +1,5 @@
--- A taxi type's table of trips, partitioned by month of pickup. A month gets its partition when its
--- own file is loaded; pickups of any other time wait, or stay, in the default partition.
+-- Create a taxi type's trips table, partitioned by month of pickup. A month gets a partition when
+-- its own file is loaded; pickups of any other month are in the default partition.
 CREATE TABLE IF NOT EXISTS {{ trips | identifier }} (
     unique_row_id uuid NOT NULL,
     filename text NOT NULL,

@@ -1,4 +1,4 @@
--- All trips of all taxi types, by the columns that more than one of them has.
+-- The trips of all taxi types, by the columns that more than one of them has.
 CREATE OR REPLACE VIEW {{ trips_view | identifier }} AS
 {% for taxi_type, view, names in views %}
 {{ "UNION ALL" if not loop.first }}

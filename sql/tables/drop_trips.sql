@@ -1,2 +1,2 @@
--- An empty table goes, to be made anew with other columns.
+-- Drop an empty table, which is then created with other columns.
 DROP TABLE {{ trips | identifier }};

@@ -1,4 +1,5 @@
--- What stands under the names of ours: a table, a view, or something else, with its comment.
+-- Find what exists under the names that we need: a table, a view or anything else, with its
+-- comment.
 SELECT
     wanted.relation,
     present.relkind::text AS kind,

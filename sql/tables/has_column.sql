@@ -1,4 +1,4 @@
--- Whether a table or view has a column.
+-- Return a row if a table or view has a column.
 SELECT TRUE AS is_there
 FROM pg_attribute
 WHERE

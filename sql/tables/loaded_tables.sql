@@ -1,4 +1,4 @@
--- Those of the trips tables that a ledger knows.
+-- Select the trips tables that a ledger has loads of.
 SELECT DISTINCT trips_table
 FROM {{ ledger | identifier }}
 WHERE trips_table = ANY({{ names | value }}::text[]);

@@ -1,4 +1,4 @@
--- Columns that tables should have and haven't.
+-- List the columns that tables should have and don't.
 SELECT
     wanted.relation,
     wanted.name

@@ -1,4 +1,4 @@
--- The schemas that have a ledger of ours as well, as far as it may be read.
+-- Find other schemas that have a ledger of ours, as far as this role may read them.
 SELECT present_schema.nspname
 FROM pg_class AS present
 INNER JOIN pg_namespace AS present_schema ON present.relnamespace = present_schema.oid

@@ -1,4 +1,4 @@
--- Whether a partition's table is there, and is one of the trips table.
+-- Return a row if a partition's table exists, and whether it is attached to the trips table.
 SELECT
     EXISTS(
         SELECT

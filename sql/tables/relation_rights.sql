@@ -1,4 +1,5 @@
--- Statements that give tables and views the owner, the options and the grants that they have now.
+-- Generate the statements that give tables and views the owner, options and grants that they have
+-- now.
 WITH present AS (
     SELECT
         wanted.relation,

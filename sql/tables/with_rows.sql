@@ -1,4 +1,4 @@
--- Those of the trips tables that have rows.
+-- Select the trips tables that have rows.
 SELECT found.relation
 FROM (
     {% for trips in tables %}

@@ -1,3 +1,3 @@
--- How many taxi zones there are.
+-- Count the taxi zones.
 SELECT count(*) AS row_count
 FROM {{ zones_table | identifier }};

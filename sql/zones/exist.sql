@@ -1,4 +1,4 @@
--- Whether the zones of a source are there.
+-- Return a row if the zones of a source are loaded.
 SELECT TRUE AS are_there
 FROM {{ marker_table | identifier }}
 WHERE

@@ -1,5 +1,5 @@
--- The zones are put right in place, for other tables may refer to them. Markers of other sources
--- go.
+-- Update the zones in place, since other tables may refer to them. The markers of other sources are
+-- deleted.
 DELETE FROM {{ marker_table | identifier }}
 WHERE starts_with(update_id, {{ update_id_prefix | value }});
 

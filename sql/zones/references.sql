@@ -1,4 +1,4 @@
--- The columns of other tables that foreign keys have refer to the zones, one for each key.
+-- List the columns of other tables whose foreign keys refer to the zones, one row a key.
 SELECT
     referring_schema.nspname AS schema_name,
     referring.relname AS table_name,

@@ -1,5 +1,5 @@
--- Zones that are gone from the source, unless something refers to them, whatever its foreign key
--- would do about it. In a table that may not be read, something may.
+-- Delete zones that the source no longer has, unless a row refers to them, whatever ON DELETE of
+-- its foreign key says. A table that this role may not read may have such a row.
 DELETE FROM {{ zones_table | identifier }} AS present
 WHERE
     {% for schema_name, table_name, column_name, zone_column, is_readable in references %}
