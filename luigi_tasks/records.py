@@ -1,8 +1,10 @@
-"""Records beside files: what is known of a file, and whether it is still that.
+"""Facts about files, and the records beside them.
 
-A record is JSON with a checksum of itself. It appears whole or not at all, and one in which
-something has changed since counts as missing.
+A record is JSON with a checksum of itself. It appears whole or not at all, and counts as missing
+once anything in it has changed.
 """
+
+from __future__ import annotations
 
 import hashlib
 import json
@@ -12,20 +14,87 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any, Protocol
 
 from luigi_tasks.catalog import FINGERPRINT_VERSION
 from luigi_tasks.months import bounds
-
-if TYPE_CHECKING:
-    from luigi_tasks.source import Announced
 
 #: Bytes of a file that are hashed at a time.
 PIECE = 1 << 20
 
 
+@dataclass(frozen=True)
+class Edition:
+    """One publication of a file, as it was fetched."""
+
+    url: str  # redacted
+    etag: str | None  # as the server writes it, with its quotation marks
+    last_modified: str | None  # ISO 8601 in UTC, such as 2023-03-20T20:46:51+00:00
+    bytes: int
+    sha256: str  # of the whole file, in hex
+    seconds: float  # that fetching took
+
+
+class KnownEdition(Protocol):
+    """An edition that was fetched, as the ledger or a record beside a file has it."""
+
+    @property
+    def etag(self) -> str | None: ...
+    @property
+    def last_modified(self) -> str | datetime | None: ...
+    @property
+    def bytes(self) -> int: ...
+
+
+@dataclass(frozen=True)
+class RemoteMetadata:
+    """What a source says about a file without sending it; None is what it doesn't say."""
+
+    etag: str | None
+    last_modified: str | None  # ISO 8601 in UTC
+    bytes: int | None
+
+    def differs(self, known: KnownEdition) -> bool:
+        """Whether this is another edition: by ETag, or else by size and modification time."""
+        if known.etag and self.etag:
+            return known.etag != self.etag
+        if self.bytes not in (None, known.bytes):
+            return True
+        if known.last_modified and self.last_modified:
+            return datetime.fromisoformat(str(known.last_modified)) != datetime.fromisoformat(
+                self.last_modified
+            )
+        return False
+
+
+def edition_path(path: Path) -> Path:
+    """Name the record beside a fetched file that has its edition."""
+    return path.with_name(path.name + ".edition.json")
+
+
+def read_edition(path: Path) -> Edition | None:
+    """Read which edition the file at ``path`` is.
+
+    :returns: None if the file or its record is missing, if the record can't be read, or if it is
+        about a file of another size
+    """
+    try:
+        edition = Edition(**read(edition_path(path)))
+        return edition if edition.bytes == path.stat().st_size else None
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def is_whole(path: Path, edition: Edition) -> bool:
+    """Read the file at ``path``, and return whether it has the bytes of its edition."""
+    try:
+        return digest(path) == edition.sha256
+    except OSError:
+        return False  # a disk that can't read it
+
+
 def write(path: Path, values: Mapping[str, Any]) -> None:
-    """Write a record, for good."""
+    """Write a record and flush it to disk."""
     temporary = _temporary(path)
     with create(temporary) as file:
         file.write(json.dumps({**values, "checksum": _checksum(values)}, indent=2).encode())
@@ -35,33 +104,33 @@ def write(path: Path, values: Mapping[str, Any]) -> None:
 
 
 def read(path: Path) -> dict[str, Any]:
-    """The values of a record.
+    """Read the values of a record.
 
-    :raises OSError: it isn't there.
-    :raises ValueError: it isn't what was written.
+    :raises OSError: there is none
+    :raises ValueError: it was changed since it was written
     """
-    if not path.is_file():  # whoever opens a named pipe waits for ever
+    if not path.is_file():  # opening a named pipe would wait for a writer
         raise FileNotFoundError(path)
     values = json.loads(path.read_bytes())
     if not isinstance(values, dict) or values.pop("checksum", None) != _checksum(values):
-        raise ValueError(f"{path} isn't as it was written")
+        raise ValueError(f"{path} was changed since it was written")
     return values
 
 
 def remove(path: Path) -> None:
-    """Remove a record, and what is left of one that wasn't written to its end."""
+    """Remove a record, and the temporary file of one whose writing was interrupted."""
     for each in (path, _temporary(path)):
         each.unlink(missing_ok=True)
 
 
 def create(path: Path) -> IO[bytes]:
-    """Open a new file. What has its name goes; a link isn't followed to what somebody else has."""
+    """Open a new file for writing, in place of one of that name; a link isn't followed."""
     path.unlink(missing_ok=True)
     return path.open("x+b")
 
 
 def digest(path: Path) -> str:
-    """The sha256 of a file, in hex."""
+    """Compute the sha256 of a file, in hex."""
     hashed, piece = hashlib.sha256(), bytearray(PIECE)
     with path.open("rb", buffering=0) as file:
         while size := file.readinto(piece):
@@ -126,9 +195,9 @@ class MergedEdition:
     bytes: int
     sha256: str
 
-    def differs(self, announced: "Announced") -> bool:
+    def differs(self, remote: RemoteMetadata) -> bool:
         """Whether the source has another edition, as far as its metadata tells."""
-        return announced.differs(self)
+        return remote.differs(self)
 
 
 @dataclass(frozen=True)

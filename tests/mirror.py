@@ -11,7 +11,6 @@ to kill what talks to it: `python tests/mirror.py FOLDER [--port P] [--cut-after
 from __future__ import annotations
 
 import argparse
-import base64
 import contextlib
 import hashlib
 import re
@@ -107,6 +106,8 @@ class Mirror:
         self.requests: list[Request] = []
         self.ranges = True  # whether parts of a file can be had
         self.etags = True
+        self.keep_alive = False  # whether a connection is for more than one request
+        self.connections = 0
         self.pause = 0.0  # seconds before an answer
         self.at_once = self.most_at_once = 0
         self.counting = threading.Lock()
@@ -138,6 +139,11 @@ class _Handler(BaseHTTPRequestHandler):
     mirror: Mirror
     timeout = 10
 
+    def setup(self) -> None:
+        super().setup()
+        with self.mirror.counting:
+            self.mirror.connections += 1
+
     def do_HEAD(self) -> None:
         self._answer_and_count()
 
@@ -161,8 +167,8 @@ class _Handler(BaseHTTPRequestHandler):
         fault = next((each for each in mirror.faults if each.method == self.command), None)
         if fault:
             mirror.faults.remove(fault)
-        # One connection a request: what a fault leaves behind can't spoil the next answer.
-        self.close_connection = True
+        # After a fault, too, it closes: what that leaves behind can't spoil the next answer.
+        self.close_connection = bool(fault) or not mirror.keep_alive
 
         file = mirror.folder / unquote(urlsplit(self.path).path).lstrip("/")
         if isinstance(fault, Replace):
@@ -221,7 +227,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)
-        self.send_header("Connection", "close")
+        self.send_header("Connection", "close" if self.close_connection else "keep-alive")
         self.end_headers()
         if self.command == "HEAD":
             return
@@ -245,11 +251,6 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:
         pass
-
-
-def content_md5(content: bytes) -> str:
-    """Write the checksum of `content` as a Content-MD5 header has it."""
-    return base64.b64encode(hashlib.md5(content).digest()).decode()
 
 
 def main() -> None:

@@ -31,7 +31,7 @@ from luigi_tasks.config.sections import (
 )
 from luigi_tasks.config.templates import FromEnvironment, Written, keys_of
 from luigi_tasks.errors import TaxiError
-from luigi_tasks.source import check_url, shown
+from luigi_tasks.urls import Url, redacted
 
 
 def check(taxi_type: str = "yellow", month: date = date(2024, 1, 1)) -> None:
@@ -82,17 +82,17 @@ def check(taxi_type: str = "yellow", month: date = date(2024, 1, 1)) -> None:
 
 
 def _check_url(url: str) -> None:
-    """Refuse a URL as ``check_url`` does, and one that a variable's value takes apart."""
+    """Refuse a URL as ``Url.parse`` does, and one that a variable's value takes apart."""
     if not isinstance(url, FromEnvironment):
-        check_url(url)
+        Url.parse(url)
         return
     with suppress(TaxiError, ValueError):  # its message has a part of the value, perhaps
-        check_url(url)
+        Url.parse(url)
         if "@" in urlsplit(url).netloc or "@" not in urlsplit(url.written).netloc:
             return
     raise TaxiError(
-        f"{shown(url)}: with the variables' values it isn't a URL of http, https, file or a store; "
-        "write special characters in them as %XX"
+        f"{redacted(url)}: with the variables' values it isn't a URL of http, https, file or a "
+        "store; write special characters in them as %XX"
     )
 
 

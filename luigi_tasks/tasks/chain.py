@@ -13,7 +13,7 @@ from luigi.util import requires
 from luigi_tasks import config, source, warehouse
 from luigi_tasks.catalog.quality import ExceededError, check_quality
 from luigi_tasks.errors import TaxiError
-from luigi_tasks.records import Load
+from luigi_tasks.records import Edition, Load
 from luigi_tasks.tasks import published, script
 from luigi_tasks.tasks.month import FileTask, LockedTask, MonthTask
 from luigi_tasks.tasks.progress import Progress, show_result
@@ -93,7 +93,7 @@ class TaxiTransform(FileTask, luigi.Task):
             files.keep(made.trips, made.rejects, load)
         self._tell(load)
 
-    def _whole_edition(self) -> source.Edition:
+    def _whole_edition(self) -> Edition:
         """The edition of the raw file, which is fetched anew if it isn't as it came."""
         edition = source.read_edition(self.files.raw)
         if edition is None or not source.is_whole(self.files.raw, edition):

@@ -1,4 +1,4 @@
-"""Whether a month is published at ``[source] url``, and whether it was replaced there."""
+"""Whether a month is published at ``[source] url``, and whether its file was replaced there."""
 
 import logging
 from collections.abc import Sequence
@@ -10,38 +10,41 @@ from dateutil.relativedelta import relativedelta
 from luigi_tasks import config, source, warehouse
 from luigi_tasks.catalog import TAXI_TYPES
 from luigi_tasks.errors import TaxiError
+from luigi_tasks.records import Edition, Load, RemoteMetadata
+from luigi_tasks.urls import Url
 
 logger = logging.getLogger("luigi-interface.published")
 
-#: How many editions are asked for at once.
+#: How many files the source is asked about at once.
 REQUESTS_AT_ONCE = 4
 
 
-def urls(taxi_type: str, month: date) -> list[str]:
+def urls(taxi_type: str, month: date) -> list[Url]:
     """Where a month's file may be published, the first choice first."""
-    return config.source().urls(taxi_type, month)
+    return [Url.parse(url) for url in config.source().urls(taxi_type, month)]
 
 
-def find(taxi_type: str, month: date) -> str | None:
-    """The first place where a month's file is published."""
+def find(taxi_type: str, month: date) -> Url | None:
+    """Return the first URL at which a month's file is published."""
     return next((url for url in urls(taxi_type, month) if _is_published(url)), None)
 
 
 def changed(taxi_type: str, months: Sequence[date]) -> set[date]:
-    """Those of the months that are merged, and whose file has been replaced since, or may have.
+    """Return the merged months whose file has been replaced since, or may have been.
 
-    A few are asked for at a time. One that is gone from the source stays as it is; one that can't
-    be asked for counts as changed, for its own task to fail.
+    The source is asked about a few at a time. A month that is no longer published isn't among them;
+    one about which the source can't be asked is, so that its own task fails.
 
-    :raises TaxiError: none can be asked for; or all are gone, and so are others: the URL is wrong.
+    :raises TaxiError: the source can't be asked about any month; or none is published, nor any of
+        some others, so the URL is wrong
     """
     settings = config.source()
     merged = warehouse.merged_editions(config.open_warehouse(), taxi_type, months)
 
-    def look(month: date) -> source.Announced | TaxiError | None:
+    def ask(month: date) -> RemoteMetadata | TaxiError | None:
         try:
             for url in urls(taxi_type, month):
-                found = source.look(url, timeout=settings.timeout, retries=settings.retries)
+                found = source.stat(url, timeout=settings.timeout, retries=settings.retries)
                 if found:
                     return found
         except TaxiError as error:
@@ -49,7 +52,7 @@ def changed(taxi_type: str, months: Sequence[date]) -> set[date]:
         return None
 
     with ThreadPoolExecutor(REQUESTS_AT_ONCE) as threads:
-        answers = dict(zip(merged, threads.map(look, merged), strict=True))
+        answers = dict(zip(merged, threads.map(ask, merged), strict=True))
     errors = [found for found in answers.values() if isinstance(found, TaxiError)]
     if errors and len(errors) == len(answers):
         raise errors[0]
@@ -65,13 +68,15 @@ def changed(taxi_type: str, months: Sequence[date]) -> set[date]:
     }
 
 
-def was_replaced(taxi_type: str, month: date, edition: source.Edition | warehouse.Load) -> bool:
-    """Whether a month's file has been replaced where it came from; no, if that can't be known."""
+def was_replaced(taxi_type: str, month: date, edition: Edition | Load) -> bool:
+    """Whether a month's file has been replaced at the URL it came from; False if the source can't
+    be asked.
+    """
     settings = config.source()
     for url in urls(taxi_type, month):
-        if source.shown(url) == edition.url:
+        if url.redacted == edition.url:
             try:
-                found = source.look(url, timeout=settings.timeout, retries=settings.retries)
+                found = source.stat(url, timeout=settings.timeout, retries=settings.retries)
             except TaxiError as error:
                 logger.warning("%s; what was fetched of %s is used", error, edition.url)
                 return False
@@ -79,11 +84,11 @@ def was_replaced(taxi_type: str, month: date, edition: source.Edition | warehous
     return False
 
 
-#: Files that were seen: a task is asked more than once, and what is published stays.
-_seen: set[str] = set()
+#: URLs at which a file was found: tasks ask more than once, and a published file stays published.
+_seen: set[Url] = set()
 
 
-def _is_published(url: str) -> bool:
+def _is_published(url: Url) -> bool:
     settings = config.source()
     if url in _seen:
         return True
@@ -100,6 +105,6 @@ def check_source(taxi_type: str, month: date) -> None:
     candidates = [other for other in others if first <= other]
     if not any(find(taxi_type, other) for other in candidates):
         raise TaxiError(
-            f"nothing is published at {source.shown(urls(taxi_type, month)[0])}, nor for the "
+            f"nothing is published at {urls(taxi_type, month)[0]}, nor for the "
             f"months {', '.join(f'{other:%Y-%m}' for other in candidates)}: is [source] url right?"
         )

@@ -10,11 +10,11 @@ from psycopg2.extensions import connection
 
 from luigi_tasks import config, source, warehouse
 from luigi_tasks.months import Month
-from luigi_tasks.records import Load
-from luigi_tasks.source import shown
+from luigi_tasks.records import Edition, Load
 from luigi_tasks.storage import MonthFiles
 from luigi_tasks.tables import Table, Tables, Warehouse
 from luigi_tasks.tasks import published, script
+from luigi_tasks.urls import Url, redacted
 
 logger = logging.getLogger("luigi-interface.published")
 
@@ -26,12 +26,12 @@ class PublishedTarget(luigi.Target):
         self.taxi_type, self.month = taxi_type, month
 
     @property
-    def url(self) -> str:
-        """Where it is looked for first."""
+    def url(self) -> Url:
+        """The URL that is tried first."""
         return published.urls(self.taxi_type, self.month)[0]
 
     def __str__(self) -> str:
-        return source.shown(self.url)
+        return str(self.url)
 
     def exists(self) -> bool:
         """Whether it is published.
@@ -148,7 +148,7 @@ class ZonesTarget(TableTarget):
 
     def __init__(self, opened: Warehouse, url: str) -> None:
         table = (opened.schema, "taxi_zones")
-        super().__init__(opened, table, f"{warehouse.ZONES_PREFIX}{shown(url)}")
+        super().__init__(opened, table, f"{warehouse.ZONES_PREFIX}{redacted(url)}")
 
     def exists(self, connection: connection | None = None) -> bool:
         return warehouse.has_zones(self.warehouse, self.update_id)
@@ -159,10 +159,10 @@ def is_of_today(load: Load | None, files: MonthFiles) -> bool:
     return load is not None and load.script == script.identity() and is_of_source(load, files)
 
 
-def is_of_source(edition: source.Edition | Load, files: MonthFiles) -> bool:
+def is_of_source(edition: Edition | Load, files: MonthFiles) -> bool:
     """Whether something came from the source that is set now; what failed must be of the edition
     that is there now."""
     month = files.month.taxi_type, files.month.first_day
-    if edition.url not in map(source.shown, published.urls(*month)):
+    if edition.url not in [url.redacted for url in published.urls(*month)]:
         return False
     return not (files.have_failed and published.was_replaced(*month, edition))

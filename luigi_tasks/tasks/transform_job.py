@@ -10,8 +10,8 @@ from urllib.parse import unquote, urlsplit
 from luigi_tasks import config, runner
 from luigi_tasks.errors import TaxiError, is_systemic
 from luigi_tasks.months import Month
+from luigi_tasks.records import Edition
 from luigi_tasks.runner import CommandError, Job, JobResult
-from luigi_tasks.source import Edition
 from luigi_tasks.storage import MonthFiles
 from luigi_tasks.tasks import script
 from luigi_tasks.tasks.script import Script

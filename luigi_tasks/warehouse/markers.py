@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from psycopg2.extensions import cursor
 
 from luigi_tasks.months import Month
-from luigi_tasks.source import Edition
+from luigi_tasks.records import Edition
 from luigi_tasks.tables import Table, TripsTable, Warehouse
 from luigi_tasks.warehouse.connection import Cursor
 from luigi_tasks.warehouse.ledger import of_taxi_type

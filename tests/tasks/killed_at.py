@@ -20,8 +20,10 @@ from typing import Any
 
 from luigi.cmdline import luigi_run
 
-from luigi_tasks import chunks, config, records, source, storage, warehouse
+from luigi_tasks import chunks, config, records, storage, warehouse
 from luigi_tasks.runner import process
+from luigi_tasks.source import http, local
+from luigi_tasks.source.part import Part
 from luigi_tasks.tasks import ranges
 from luigi_tasks.warehouse import connection, merging, staging
 
@@ -77,18 +79,18 @@ def half_a_download() -> None:
 
         return patched
 
-    source._body = halved(source._body)
-    source._pieces = halved(source._pieces)
+    http._body = halved(http._body)
+    local._pieces = halved(local._pieces)
 
 
 @point
 def download_not_yet_verified() -> None:
-    before(source, "_verify")
+    before(Part, "verify")
 
 
 @point
 def download_without_its_record() -> None:
-    before(source, "_publish")
+    before(Part, "publish")
 
 
 @point
@@ -98,7 +100,7 @@ def record_without_its_download() -> None:
 
 @point
 def download_with_its_name() -> None:
-    after(source, "_publish")
+    after(Part, "publish")
 
 
 @point

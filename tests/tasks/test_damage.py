@@ -263,7 +263,7 @@ def test_what_failed_is_used_if_the_source_cannot_be_asked(
     settings: Set,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(source, "_unreachable", {})
+    monkeypatch.setattr(source.network, "_unreachable", {})
     fail_to(TaxiStageLoad, monkeypatch, TaxiError("no"))
     published.write("green", "2024-01", rows=200, seed=2)
     if gone == "file":

@@ -12,7 +12,7 @@ import pytest
 from conftest import Database, Luigi, Published, Run, files_in_work
 from mirror import Mirror, Replace, Status
 
-from luigi_tasks.source import Announced
+from luigi_tasks.records import RemoteMetadata
 from luigi_tasks.warehouse import MergedEdition
 
 on_one_server = pytest.mark.parametrize("server", ["embedded"], indirect=True)
@@ -55,22 +55,30 @@ def trips(database: Database) -> list[tuple[Any, ...]]:
 
 
 @pytest.mark.parametrize(
-    ("merged", "announced", "differs"),
+    ("merged", "remote", "differs"),
     [
-        (MergedEdition(1, '"1"', AT, 5, ""), Announced('"1"', AT.isoformat(), 5), False),
-        (MergedEdition(1, '"1"', AT, 5, ""), Announced('"1"', None, None), False),
-        (MergedEdition(1, '"1"', AT, 5, ""), Announced('"2"', AT.isoformat(), 5), True),
-        (MergedEdition(1, '"1"', AT, 5, ""), Announced(None, AT.isoformat(), 5), False),
-        (MergedEdition(1, '"1"', AT, 5, ""), Announced(None, AT.isoformat(), 6), True),
-        (MergedEdition(1, None, AT, 5, ""), Announced('"2"', "2024-03-21T12:00:00+00:00", 5), True),
-        (MergedEdition(1, None, AT, 5, ""), Announced(None, "2024-03-20T08:00:00-04:00", 5), False),
-        (MergedEdition(1, None, None, 5, ""), Announced(None, None, None), False),
+        (MergedEdition(1, '"1"', AT, 5, ""), RemoteMetadata('"1"', AT.isoformat(), 5), False),
+        (MergedEdition(1, '"1"', AT, 5, ""), RemoteMetadata('"1"', None, None), False),
+        (MergedEdition(1, '"1"', AT, 5, ""), RemoteMetadata('"2"', AT.isoformat(), 5), True),
+        (MergedEdition(1, '"1"', AT, 5, ""), RemoteMetadata(None, AT.isoformat(), 5), False),
+        (MergedEdition(1, '"1"', AT, 5, ""), RemoteMetadata(None, AT.isoformat(), 6), True),
+        (
+            MergedEdition(1, None, AT, 5, ""),
+            RemoteMetadata('"2"', "2024-03-21T12:00:00+00:00", 5),
+            True,
+        ),
+        (
+            MergedEdition(1, None, AT, 5, ""),
+            RemoteMetadata(None, "2024-03-20T08:00:00-04:00", 5),
+            False,
+        ),
+        (MergedEdition(1, None, None, 5, ""), RemoteMetadata(None, None, None), False),
     ],
 )
 def test_an_edition_is_told_by_etag_or_by_time_and_size(
-    merged: MergedEdition, announced: Announced, differs: bool
+    merged: MergedEdition, remote: RemoteMetadata, differs: bool
 ) -> None:
-    assert merged.differs(announced) == differs
+    assert merged.differs(remote) == differs
 
 
 def test_nothing_changes_where_nothing_was_corrected(

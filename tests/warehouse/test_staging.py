@@ -9,8 +9,8 @@ import wired
 from conftest import Database, Luigi
 from months import FEBRUARY, JANUARY, Months, load_of, trip, trips
 
+from luigi_tasks.catalog.quality import ExceededError
 from luigi_tasks.errors import TaxiError
-from luigi_tasks.quality import ExceededError
 from luigi_tasks.warehouse import encoding, merging, staging
 
 on_one_server = pytest.mark.parametrize("server", ["embedded"], indirect=True)

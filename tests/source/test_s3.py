@@ -14,6 +14,7 @@ from conftest import Database, Luigi, Published
 
 from luigi_tasks import source
 from luigi_tasks.errors import TaxiError
+from luigi_tasks.source import network, stores
 
 URL = "s3://trip-data/a.csv"
 CONTENT = b"VendorID\n" * 300_000
@@ -46,7 +47,7 @@ def s3(endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     }.items():
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("AWS_PROFILE", raising=False)
-    monkeypatch.setattr(source, "_unreachable", {})
+    monkeypatch.setattr(network, "_unreachable", {})
     forget_settings()
     files = fsspec.filesystem("s3", use_listings_cache=False)
     files.mkdirs("trip-data", exist_ok=True)
@@ -61,24 +62,24 @@ def forget_settings() -> None:
 
 
 def test_a_file_is_fetched_with_its_edition(s3: Any, tmp_path: Path) -> None:
-    assert source.look(URL) is None
+    assert source.stat(URL) is None
     s3.pipe("trip-data/a.csv", CONTENT)
     for _ in range(2):
-        announced, edition = source.look(URL), source.fetch(URL, tmp_path / "a.csv")
+        announced, edition = source.stat(URL), source.fetch(URL, tmp_path / "a.csv")
         assert (tmp_path / "a.csv").read_bytes() == CONTENT
-        assert announced == source.Announced(edition.etag, edition.last_modified, len(CONTENT))
+        assert announced == source.RemoteMetadata(edition.etag, edition.last_modified, len(CONTENT))
         assert edition.etag
         assert edition.last_modified
     s3.pipe("trip-data/a.csv", CONTENT[:-1] + b",")
-    assert source.look(URL) != announced
+    assert source.stat(URL) != announced
 
 
-@pytest.mark.parametrize("block", [100_000, source.BLOCK])
+@pytest.mark.parametrize("block", [100_000, stores.BLOCK])
 def test_a_file_that_changes_while_it_is_fetched_is_fetched_anew(
     s3: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: int
 ) -> None:
-    monkeypatch.setattr(source, "PIECE", 100_000)
-    monkeypatch.setattr(source, "BLOCK", block)
+    monkeypatch.setattr(stores, "PIECE", 100_000)
+    monkeypatch.setattr(stores, "BLOCK", block)
     s3.pipe("trip-data/a.csv", CONTENT)
     changes = [CONTENT[::-1]]
 
@@ -93,8 +94,8 @@ def test_a_file_that_changes_while_it_is_fetched_is_fetched_anew(
 def test_a_file_that_goes_while_it_is_fetched_is_told(
     s3: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(source, "PIECE", 100_000)
-    monkeypatch.setattr(source, "BLOCK", 100_000)
+    monkeypatch.setattr(stores, "PIECE", 100_000)
+    monkeypatch.setattr(stores, "BLOCK", 100_000)
     s3.pipe("trip-data/a.csv", CONTENT)
 
     def remove(received: int, total: int | None) -> None:
@@ -130,7 +131,7 @@ def test_a_store_that_cannot_be_asked_is_told(
     forget_settings()
     for _ in range(2):
         with pytest.raises(TaxiError) as refused:
-            source.look(URL)
+            source.stat(URL)
         assert told in str(refused.value)
         assert "\n" not in str(refused.value)
 

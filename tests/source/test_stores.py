@@ -11,6 +11,8 @@ import pytest
 
 from luigi_tasks import source
 from luigi_tasks.errors import TaxiError
+from luigi_tasks.source import stores
+from luigi_tasks.urls import Url
 
 AT = datetime(2026, 1, 1, tzinfo=timezone(timedelta(hours=-5)))
 URL = "memory://trip-data/a.csv"
@@ -26,11 +28,11 @@ def store() -> Iterator[Any]:
 
 
 def test_a_file_is_fetched_with_its_edition(store: Any, tmp_path: Path) -> None:
-    assert source.look(URL) is None
+    assert source.stat(URL) is None
     assert not source.is_published(URL)
     store.pipe("/trip-data/a.csv", CONTENT)
     for _ in range(2):
-        announced = source.look(URL)
+        announced = source.stat(URL)
         edition = source.fetch(URL, tmp_path / "a.csv")
         assert (tmp_path / "a.csv").read_bytes() == CONTENT
         assert announced is not None
@@ -38,7 +40,7 @@ def test_a_file_is_fetched_with_its_edition(store: Any, tmp_path: Path) -> None:
         assert announced.last_modified == edition.last_modified
         assert edition.url == URL
     store.pipe("/trip-data/a.csv", CONTENT + b"1")
-    assert source.look(URL) != announced
+    assert source.stat(URL) != announced
 
 
 def test_a_file_that_changes_while_it_is_fetched_is_fetched_anew(
@@ -70,8 +72,8 @@ def test_an_edition_is_told_in_every_packages_words(
         def info(self, path: str) -> dict[str, Any]:
             return {"type": "file", "size": 1, **facts}
 
-    monkeypatch.setattr(source, "_store", lambda url: (Files(), url))
-    assert source.look(URL) == source.Announced("x", "2026-01-01T05:00:00+00:00", 1)
+    monkeypatch.setattr(stores, "_file_system", lambda url: (Files(), url))
+    assert source.stat(URL) == source.RemoteMetadata("x", "2026-01-01T05:00:00+00:00", 1)
 
 
 @pytest.mark.parametrize(
@@ -92,10 +94,10 @@ def test_what_cannot_be_true_of_a_file_is_as_none(
     monkeypatch.setattr(
         type(store), "info", lambda *_, **__: {"name": "a", "type": "file", **size, **facts}
     )
-    monkeypatch.setattr(source, "_stored_pieces", lambda _: iter([CONTENT]))
-    announced = source.look(URL)
+    monkeypatch.setattr(stores, "_pieces", lambda _: iter([CONTENT]))
+    announced = source.stat(URL)
     edition = source.fetch(URL, tmp_path / "a.csv")
-    assert announced == source.Announced(None, None, {**size, **facts}.get("size"))
+    assert announced == source.RemoteMetadata(None, None, {**size, **facts}.get("size"))
     assert (edition.etag, edition.last_modified, edition.bytes) == (None, None, len(CONTENT))
 
 
@@ -120,4 +122,4 @@ def test_what_is_not_there_is_told(store: Any, tmp_path: Path, url: str, told: s
 def test_without_its_packages_a_store_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "fsspec", None)
     with pytest.raises(TaxiError, match=r"pip install 'luigi-tasks\[stores\]'"):
-        source.check_url("s3://trip-data/a.csv")
+        Url.parse("s3://trip-data/a.csv")

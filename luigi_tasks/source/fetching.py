@@ -1,0 +1,170 @@
+"""Ask for a file's metadata, or fetch the file, whatever the scheme of its URL.
+
+A file appears under its name only when it is whole, and never without the record of its edition.
+Metadata of a server that can't be true count as missing.
+
+``requests``, ``urllib3`` and ``pyarrow`` are imported where they are used: a run that finds nothing
+to do doesn't wait for them.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from luigi_tasks.errors import SystemicError, TaxiError
+from luigi_tasks.records import Edition, RemoteMetadata
+from luigi_tasks.source import local, network, stores
+from luigi_tasks.source.part import Part
+from luigi_tasks.source.scheme import BrokenError, DamagedError, PartialMetadata, Scheme
+from luigi_tasks.urls import Url
+
+logger = logging.getLogger("luigi-interface.source")
+
+REFETCHES = 2
+"""How often a file that came damaged is fetched again from the beginning."""
+
+
+def _no_report(received: int, total: int | None) -> None:
+    pass
+
+
+def is_published(url: str | Url, *, timeout: float = 60, retries: int = 5) -> bool:
+    """Whether there is a file at ``url``, without fetching it; raises what ``stat`` does."""
+    return stat(url, timeout=timeout, retries=retries) is not None
+
+
+def stat(url: str | Url, *, timeout: float = 60, retries: int = 5) -> RemoteMetadata | None:
+    """Ask for the metadata of the file at ``url``, without fetching it; None if there is no file.
+
+    :param timeout: seconds without an answer after which a try is given up
+    :param retries: how often a try that failed is repeated
+    :raises TaxiError: the URL can't be used, the host can't be reached, or it answers with
+        something other than yes (2xx) or no (403, 404, 410)
+    """
+    url = Url.parse(url)
+    return _scheme_of(url, timeout, retries).stat(url)
+
+
+def fetch(
+    url: str | Url,
+    path: Path,
+    *,
+    timeout: float = 60,
+    retries: int = 5,
+    report: Callable[[int, int | None], None] = _no_report,
+    must_be_read: bool = True,
+    before_publishing: Callable[[], None] = lambda: None,
+) -> Edition:
+    """Fetch the file at ``url`` to ``path``, whole and verified or not at all.
+
+    :param timeout: seconds without a byte after which a connection is given up
+    :param retries: how many tries in a row may fail, or bring nothing new, before giving up
+    :param report: is called with the bytes on disk so far, and their total if the source says it
+    :param must_be_read: whether the file must have a format that the transform reads without a
+        script
+    :param before_publishing: is called when the file is verified, and may raise an error to keep it
+        from being published
+    :raises TaxiError: the file isn't published, can't be reached or written, or isn't what it must
+        be
+    """
+    started = time.monotonic()
+    url = Url.parse(url)
+    scheme = _scheme_of(url, timeout, retries)
+    part = Part(path.with_name(path.name + ".part"))
+    damages = 0
+    with _naming_the_file(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        while True:
+            try:
+                metadata, sha256 = _complete(url, part, scheme, retries, report)
+                part.verify(metadata, must_be_read=must_be_read)
+            except DamagedError as damage:
+                part.discard()
+                damages += 1
+                if damages > REFETCHES:
+                    raise TaxiError(
+                        f"{url}: {damage}, {damages} times in a row; try again later"
+                    ) from None
+                logger.warning("%s: %s; fetching it again from the beginning", url, damage)
+                continue
+            edition = Edition(
+                url=url.redacted,
+                etag=metadata.etag,
+                last_modified=metadata.last_modified,
+                bytes=part.size,
+                sha256=sha256,
+                seconds=round(time.monotonic() - started, 3),
+            )
+            before_publishing()
+            part.publish(path, edition)
+            return edition
+
+
+def _scheme_of(url: Url, timeout: float, retries: int) -> Scheme:
+    if url.scheme == "file":
+        return local
+    if not url.is_http:
+        return stores
+    from luigi_tasks.source.http import Http
+
+    return Http(timeout, retries)
+
+
+def _complete(
+    url: Url,
+    part: Part,
+    scheme: Scheme,
+    retries: int,
+    report: Callable[[int, int | None], None],
+) -> tuple[PartialMetadata, str]:
+    """Fetch what ``part`` lacks, in as many transfers as it takes; return its sha256, too."""
+    # Progress is more bytes than ever before, not more than at the last start: a server that can't
+    # resume, and breaks off every transfer, would otherwise be asked forever.
+    most = failures = 0
+    while True:
+        try:
+            return _transfer(url, part, scheme, report)
+        except BrokenError as broken:
+            size = part.size
+            failures = 0 if size > most else failures + 1
+            most = max(most, size)
+            if failures and failures >= retries:
+                raise TaxiError(
+                    f"{url}: broke off {failures} times in a row after {most} bytes:"
+                    f" {broken}; run it again to go on from there"
+                ) from None
+            # As text: a log that keeps its records would keep the connection open.
+            logger.warning("%s: broke off after %d bytes: %s", url, size, str(broken))
+            time.sleep(min(network.BACKOFF * 2**failures, network.BACKOFF_MAX))
+
+
+def _transfer(
+    url: Url, part: Part, scheme: Scheme, report: Callable[[int, int | None], None]
+) -> tuple[PartialMetadata, str]:
+    """Fetch what ``part`` lacks in one transfer."""
+    with scheme.open_at(url, *part.resumable(url)) as transfer:
+        metadata = transfer.metadata
+        if not transfer.start:
+            part.begin(metadata)
+        sha256 = part.write(transfer, report)
+
+    size, total = part.size, metadata.bytes
+    if total is not None and size < total and metadata.validator:
+        raise BrokenError("the answer was shorter than asked for")
+    if total is not None and size != total:
+        raise DamagedError(f"got {size} bytes, where {total} were announced")
+    return metadata, sha256
+
+
+@contextmanager
+def _naming_the_file(path: Path) -> Iterator[None]:
+    """Turn an error of the disk into a message that names the file being written."""
+    try:
+        yield
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename not in (None, str(path)) else ""
+        raise SystemicError(f"cannot write {path}: {error.strerror or error}{where}") from error
