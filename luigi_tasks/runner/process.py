@@ -1,5 +1,7 @@
 """Run a job as a subprocess, in a session of its own that doesn't outlive this process."""
 
+import atexit
+import fcntl
 import json
 import os
 import re
@@ -212,7 +214,7 @@ sys.exit(module.main(sys.argv[1:]))
 _EXPECTED_AFTER = 2
 
 
-#: How often each module has run, and the Python that waits for the next job, at most one.
+#: How often each module has run, and the Python that waits for the next job, if any.
 _runs: Counter[str] = Counter()
 _waiting: list["_Waiting"] = []
 
@@ -228,11 +230,14 @@ class _Waiting:
         _, module, python, environment, limit = key
         reading, writing = os.pipe()
         self._arguments = os.fdopen(writing, "w")
-        words = [python, "-c", _WAIT, module, str(reading)]
+        # the shell has uses of its own for numbers of one digit
+        passed = fcntl.fcntl(reading, fcntl.F_DUPFD_CLOEXEC, 10)
+        os.close(reading)
+        words = [python, "-c", _WAIT, module, str(passed)]
         try:
-            self.process = _start(words, Path("/"), environment, limit, pass_fds=[reading])
+            self.process = _start(words, Path("/"), environment, limit, pass_fds=[passed])
         finally:
-            os.close(reading)
+            os.close(passed)
 
     def run(self, folder: Path, words: Sequence[str]) -> bool:
         """Run the module in a folder, and return whether it does."""
@@ -250,7 +255,7 @@ class _Waiting:
 def _take_waiting(
     key: tuple[Any, ...], folder: Path, words: Sequence[str]
 ) -> "subprocess.Popen[bytes] | None":
-    """Have the Python that waits run a job, if the job can't tell it from one of its own."""
+    """Have the waiting Python run a job, if it was started like the job's own would be."""
     try:
         waiting = _waiting.pop()
     except IndexError:
@@ -268,3 +273,11 @@ def _start_waiting(key: tuple[Any, ...]) -> None:
     _runs[module] += 1
     if _runs[module] >= _EXPECTED_AFTER and not _waiting:
         _waiting.append(_Waiting(key))
+
+
+def _end_waiting() -> None:
+    while _waiting and _waiting[0].key[0] == os.getpid():
+        _waiting.pop().end()
+
+
+atexit.register(_end_waiting)

@@ -121,7 +121,7 @@ def _ends_process(number: int) -> bool:
 
 
 def _failure_message(job: Job, code: int, reports: Reports) -> str:
-    """The command's last lines, and how it ended, unless it is Python's or the shell's usual 1."""
+    """How a command ended, and its last lines; these alone after exit code 1, the usual one."""
     last_lines = "; ".join(reports.last_lines)
     if code == 1 and last_lines:
         return last_lines

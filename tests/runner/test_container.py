@@ -806,8 +806,8 @@ EDITION = Edition(
 
 
 def transform_job(taxi_type: str, first_day: date, folder: Path) -> TransformJob:
-    files = MonthFiles(taxi_type, first_day)
-    return TransformJob(Month(taxi_type, first_day), files, folder)
+    month = Month(taxi_type, first_day)
+    return TransformJob(month, MonthFiles(config.storage_root(), month), folder)
 
 
 @pytest.fixture

@@ -834,14 +834,10 @@ def spares() -> Iterator[Callable[[], list[psutil.Process]]]:
         children = psutil.Process().children(recursive=True)
         return [p for p in children if is_there(p) and "import_module" in " ".join(p.cmdline())]
 
-    def end() -> None:
-        while process._waiting:
-            process._waiting.pop().end()
-
-    end()
+    process._end_waiting()
     process._runs.clear()
     yield found
-    end()
+    process._end_waiting()
     assert found() == []
 
 
@@ -900,6 +896,36 @@ def test_what_waits_may_be_killed(
     caplog.clear()
     run("", tmp_path, command=[*MODULE, "--help"])
     assert said(caplog)
+
+
+def test_what_waits_is_ended_without_a_thread(
+    tmp_path: Path, spares: Callable[[], list[psutil.Process]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """None can be started any more when Python 3.12 ends."""
+    for _ in range(2):
+        run("", tmp_path, command=[*MODULE, "--help"])
+    assert spares()
+    with monkeypatch.context() as patch:
+        patch.delattr("threading.Thread.start")
+        process._end_waiting()
+    assert spares() == []
+
+
+def test_what_waits_gets_its_job_whatever_files_are_open_here(
+    tmp_path: Path, spares: Callable[[], list[psutil.Process]]
+) -> None:
+    """The shell has uses of its own for descriptors of one digit."""
+    code = """
+import os, sys
+from pathlib import Path
+from luigi_tasks import config, runner
+from luigi_tasks.runner import Job
+os.closerange(3, 100)
+for _ in range(3):
+    job = Job("TaxiTransform", "green 2024-01", [*sys.argv[2:], "--help"], quiet=True)
+    runner.run(job, Path(sys.argv[1]), config.runner(), "process")
+"""
+    subprocess.run([sys.executable, "-c", code, str(tmp_path), *MODULE], check=True)
 
 
 def test_a_script_is_not_waited_for(
