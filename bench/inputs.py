@@ -131,7 +131,7 @@ def made_up(
     made = []
     for number in range(months):
         day = first + relativedelta(months=number)
-        file = folder / TAXI_TYPES[taxi_type].filename(day)
+        file = folder / f"{taxi_type}_tripdata_{day:%Y-%m}.parquet"
         if not file.exists():
             sample.write_month(file, taxi_type, day, rows=rows, duplicates=duplicates)
         made.append(Month(taxi_type, day, file, folder))

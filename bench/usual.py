@@ -62,7 +62,7 @@ def usual(
         SQL(_copied("staging", month, month.csv(), "csv, header")),
         _MARK.format(
             concatenated=SQL(" || ").join(texts),
-            filename=Literal(month.kind.filename(month.first_day)),
+            filename=Literal(month.parquet.name),
         ),
         _MERGE.format(
             names=SQL(", ").join(names),

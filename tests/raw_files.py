@@ -146,7 +146,7 @@ def as_csv_reads_it(text: str, kind: TaxiType) -> list[dict[str, Any]]:
 
 
 def transformed(folder: Folder, content: bytes, kind: TaxiType = GREEN) -> list[dict[str, Any]]:
-    """The rows that are made of a file's bytes, none rejected."""
+    """The rows that the transform writes for a file's bytes, none rejected."""
     folder.raw.write_bytes(content)
     report = folder.transform(kind, max_reject_ratio=0)
     assert report.rows_rejected == 0

@@ -4,7 +4,7 @@ Everything else of the package that needs a column, a code or a service takes it
 """
 
 from luigi_tasks.catalog.columns import (
-    ALWAYS_KEPT,
+    ALWAYS_SELECTED,
     ARROW_TYPES,
     FINGERPRINT_VERSION,
     NEW_TYPES,
@@ -26,7 +26,7 @@ from luigi_tasks.catalog.services import (
 )
 
 __all__ = [
-    "ALWAYS_KEPT",
+    "ALWAYS_SELECTED",
     "ARROW_TYPES",
     "FHV",
     "FHVHV",

@@ -190,7 +190,7 @@ DROPOFF_LATITUDE = Column(
 )  # fmt: skip
 COORDINATES = (PICKUP_LONGITUDE, PICKUP_LATITUDE, DROPOFF_LONGITUDE, DROPOFF_LATITUDE)
 #: The columns that every trips table has, whatever columns are selected.
-ALWAYS_KEPT = {
+ALWAYS_SELECTED = {
     column.name
     for column in (PICKUP_DATETIME, PICKUP_LOCATION_ID, DROPOFF_LOCATION_ID, *COORDINATES)
 }

@@ -48,10 +48,6 @@ class TaxiType:
             shown[f"{end}_zone"] = f"Name of {end}_location_id"
         return shown
 
-    def filename(self, month: date) -> str:
-        """Return the TLC's name for a month's file, the value of the column ``filename``."""
-        return f"{self.name}_tripdata_{month:%Y-%m}.parquet"
-
     def check_month(self, month: date) -> None:
         """Refuse a month that was never published.
 

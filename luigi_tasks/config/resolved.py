@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
-from luigi_tasks.catalog import ALWAYS_KEPT, TAXI_TYPES, TaxiType
+from luigi_tasks.catalog import ALWAYS_SELECTED, TAXI_TYPES, TaxiType
 from luigi_tasks.config.sections import storage, transform, trips, warehouse
 from luigi_tasks.config.templates import FromEnvironment
 from luigi_tasks.errors import TaxiError
@@ -109,7 +109,7 @@ def selected(taxi_type: str) -> TaxiType:
     names = set(selected_columns())
     if not names:
         return kind
-    names |= ALWAYS_KEPT
+    names |= ALWAYS_SELECTED
     return replace(kind, columns=tuple(c for c in kind.columns if c.name in names))
 
 

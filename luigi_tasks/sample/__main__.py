@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from luigi_tasks.errors import TaxiError
+from luigi_tasks.months import Month
 from luigi_tasks.sample.draw import next_month
 from luigi_tasks.sample.services import TAXI_TYPES
 from luigi_tasks.sample.write import write_month
@@ -43,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if stop <= month:
         parser.error(f"--stop {stop:%Y-%m}: must be after --month {month:%Y-%m}")
     while month < stop:
-        path = folder / f"{taxi_type}_tripdata_{month:%Y-%m}.parquet"
+        path = folder / Month(taxi_type, month).filename
         try:
             counts = write_month(path, taxi_type, month, **given)
         except (TaxiError, OSError) as error:

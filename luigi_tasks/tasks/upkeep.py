@@ -6,8 +6,8 @@ from datetime import date
 
 import luigi
 
-from luigi_tasks import config, reference, source, storage, warehouse
-from luigi_tasks.catalog import TAXI_TYPES
+from luigi_tasks import config, source, storage, warehouse
+from luigi_tasks.catalog import TAXI_TYPES, read_zones
 from luigi_tasks.tables import Warehouse
 from luigi_tasks.tasks import published
 from luigi_tasks.tasks.chain import TaxiDownload, TaxiMerge, TaxiStageLoad, TaxiTransform
@@ -97,7 +97,7 @@ class TaxiZones(CheckedTask, luigi.Task):
         file = storage.zones_file(opened.root)
         with warehouse.month_lock(opened, "taxi zones"):
             source.fetch(url, file, timeout=settings.timeout, retries=settings.retries)
-            zones = reference.read_zones(file)
+            zones = read_zones(file)
             before = warehouse.load_zones(opened, self.output().update_id, zones)
             level = logging.WARNING if len(zones) < before else logging.INFO
             logger.log(level, "loaded %d taxi zones in place of %d", len(zones), before)

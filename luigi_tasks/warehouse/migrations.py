@@ -10,9 +10,8 @@ from functools import lru_cache
 from importlib.metadata import version
 from importlib.resources import files
 
-from luigi_tasks.catalog import LOOKUPS
+from luigi_tasks.catalog import LOOKUPS, ZONES_COMMENT
 from luigi_tasks.errors import SystemicError
-from luigi_tasks.reference import ZONES_COMMENT
 from luigi_tasks.tables import Table, Warehouse
 from luigi_tasks.warehouse.connection import Cursor
 from luigi_tasks.warehouse.relations import Relation, create, find

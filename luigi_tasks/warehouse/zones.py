@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from psycopg2.extensions import encrypt_password
 
-from luigi_tasks.reference import Zone
+from luigi_tasks.catalog import Zone
 from luigi_tasks.tables import Warehouse
 from luigi_tasks.warehouse.locks import DDL
 from luigi_tasks.warehouse.markers import set_marker

@@ -18,6 +18,7 @@ from luigi_tasks.catalog import (
     shared_columns,
 )
 from luigi_tasks.errors import TaxiError
+from luigi_tasks.months import Month
 
 #: A trip's fingerprint has them in it: none may ever change, nor be given to another column.
 TAGS = {
@@ -72,7 +73,7 @@ COLUMNS = {
     "fhv": [2, 3, 8, 9, 27, 28, 29],
     "fhvhv": [2, 3, 5, 8, 9, 11, 14, 15, *range(20, 23), 27, *range(29, 43)],
 }
-#: Those that say for themselves which table they are of.
+#: The services whose files show by the names of their columns which one they are of.
 CABS = [kind for kind in TAXI_TYPES.values() if kind in (YELLOW, GREEN)]
 
 each_type = pytest.mark.parametrize("kind", TAXI_TYPES.values(), ids=list(TAXI_TYPES))
@@ -122,7 +123,7 @@ def test_every_column_has_a_comment_and_a_type(kind: TaxiType) -> None:
 @pytest.mark.parametrize(
     "change", [str, str.upper, str.lower, str.title, " {}".format, "{} ".format]
 )
-def test_a_column_goes_by_each_of_its_names_in_any_case_and_with_blanks(
+def test_a_column_is_found_by_each_of_its_names_in_any_case_and_with_blanks(
     kind: TaxiType, change: object
 ) -> None:
     others = {c.name: (*c.aliases, c.name)[0] for c in kind.columns}
@@ -143,14 +144,14 @@ def test_every_era_is_matched_whole(kind: TaxiType, month: date) -> None:
     assert match.unknown == []
 
 
-def test_columns_that_are_not_known_are_told() -> None:
+def test_unknown_columns_are_returned() -> None:
     match = YELLOW.match([*published(YELLOW), "request_source", "__index_level_0__"])
     assert match.unknown == ["request_source"]
     assert len(match.columns) == len(published(YELLOW))
 
 
 @pytest.mark.parametrize("kind", CABS, ids=["yellow", "green"])
-def test_coordinates_may_be_in_place_of_zones(kind: TaxiType) -> None:
+def test_a_file_may_have_coordinates_instead_of_zones(kind: TaxiType) -> None:
     names = [n for n in published(kind) if n not in ("PULocationID", "DOLocationID")]
     ends = ["Pickup_longitude", "Pickup_latitude", "Dropoff_longitude", "Dropoff_latitude"]
     assert kind.match([*names, *ends]).columns["pickup_latitude"] == "Pickup_latitude"
@@ -177,7 +178,7 @@ def test_a_base_has_two_columns_in_2018() -> None:
     assert match.unknown == []
 
 
-def test_fhv_and_fhvhv_are_told_apart() -> None:
+def test_fhv_and_fhvhv_are_distinguished() -> None:
     assert FHV.match(FHV_NAMES).columns["pickup_location_id"] == "locationID"
     assert FHVHV.match(FHVHV_NAMES).unknown == []
     with pytest.raises(TaxiError, match="not a file of fhv trips, it looks like fhvhv: its colu"):
@@ -201,7 +202,7 @@ def test_a_file_of_another_service_is_named(kind: TaxiType, other: TaxiType) -> 
         kind.match(published(other))
 
 
-def test_a_file_of_no_known_service_tells_its_columns() -> None:
+def test_the_columns_of_a_file_of_no_known_service_are_named() -> None:
     with pytest.raises(TaxiError, match=r"not a file of green trips: .* are dropOff_datetime, x$"):
         GREEN.match(["dropOff_datetime", "x"])
 
@@ -243,4 +244,4 @@ def test_the_first_month_is_not_refused(kind: TaxiType) -> None:
 
 
 def test_a_file_is_named_as_published() -> None:
-    assert GREEN.filename(date(2024, 1, 1)) == "green_tripdata_2024-01.parquet"
+    assert Month("green", date(2024, 1, 1)).filename == "green_tripdata_2024-01.parquet"

@@ -1,4 +1,4 @@
-"""What is odd in a month is counted, and what is beyond the limits is told or fails."""
+"""Rows that fail data quality checks are counted; a month beyond the limits warns or fails."""
 
 import json
 import logging
@@ -20,7 +20,7 @@ on_one_server = pytest.mark.parametrize("server", ["embedded"], indirect=True)
 JANUARY, FEBRUARY = date(2024, 1, 1), date(2024, 2, 1)
 
 
-def test_every_kind_has_a_way_to_tell() -> None:
+def test_every_check_is_counted() -> None:
     assert {"stray", *CHECKS} == set(QUALITY_CHECKS)
 
 
@@ -107,14 +107,14 @@ def test_the_file_of_another_month_is_never_merged(
 
 
 @on_one_server
-def test_a_month_without_rows_is_told(months: Months, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_month_without_rows_warns(months: Months, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING, "luigi-interface.quality"):
         months.load([])
     assert "green 2024-01: it has no rows" in caplog.text
 
 
 @on_one_server
-def test_a_month_within_the_limits_is_not_told(
+def test_a_month_within_the_limits_does_not_warn(
     months: Months, settings: Set, caplog: pytest.LogCaptureFixture
 ) -> None:
     settings("quality", "when_exceeded", "fail")
@@ -126,7 +126,7 @@ def test_a_month_within_the_limits_is_not_told(
     assert caplog.text == ""
 
 
-def test_what_is_odd_is_told_by_its_columns() -> None:
+def test_failures_are_counted_by_their_columns() -> None:
     import pyarrow as pa
 
     from luigi_tasks.catalog import FHV, GREEN

@@ -19,15 +19,15 @@ from raw_files import (
 from luigi_tasks.catalog import GREEN
 
 
-@pytest.mark.parametrize("kept", [3, 20, 200, -9, -4])
-def test_a_gzip_that_ends_early_is_told(folder: Folder, kept: int) -> None:
-    folder.raw.write_bytes(gzip.compress(green(*[ROW] * 30))[:kept])
+@pytest.mark.parametrize("size", [3, 20, 200, -9, -4])
+def test_a_gzip_that_ends_early_is_refused(folder: Folder, size: int) -> None:
+    folder.raw.write_bytes(gzip.compress(green(*[ROW] * 30))[:size])
     assert "can't be unpacked" in folder.refusal()
     assert not folder.trips.exists()
 
 
 @pytest.mark.parametrize("pack", [gzip.compress, lambda content: zipped(content, "a.csv")])
-def test_a_packed_file_that_is_damaged_is_told(
+def test_a_compressed_file_that_is_damaged_is_refused(
     folder: Folder, pack: Callable[[bytes], bytes]
 ) -> None:
     content = bytearray(pack(green(*[ROW.replace("50.5", f"{n}") for n in range(3000)])))
@@ -38,7 +38,7 @@ def test_a_packed_file_that_is_damaged_is_told(
 
 
 @pytest.mark.parametrize("pack", [gzip.compress, lambda content: zipped(content, "a.csv")])
-def test_a_packed_file_that_is_too_large_is_told(
+def test_a_compressed_file_that_is_too_large_is_refused(
     folder: Folder, monkeypatch: pytest.MonkeyPatch, pack: Callable[[bytes], bytes]
 ) -> None:
     folder.raw.write_bytes(pack(green(*[ROW] * 1_000)))

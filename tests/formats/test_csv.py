@@ -54,7 +54,7 @@ def test_rows_with_commas_too_many_are_like_the_others(
         (ROW.replace(",N,", f",{200_000 * 'x'},") + ",,,", "", "field larger than field limit"),
     ],
 )
-def test_a_row_that_cannot_be_read_is_told_with_its_number(
+def test_a_row_that_cannot_be_read_is_a_reject_with_its_number(
     folder: Folder, monkeypatch: pytest.MonkeyPatch, wrong: str, column: str, reason: str
 ) -> None:
     for block in (600, 1 << 20):
@@ -113,7 +113,7 @@ def test_a_header_may_end_with_a_comma_that_rows_do_not_have(folder: Folder) -> 
     assert transformed(folder, content) == as_csv_reads_it(green(*rows).decode(), GREEN)
 
 
-def test_rows_that_are_all_ragged_are_not_all_held(
+def test_rows_that_are_all_irregular_are_not_all_held(
     folder: Folder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("luigi_tasks.formats.csv.MOST_IRREGULAR", 1_000)

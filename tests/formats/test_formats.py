@@ -34,7 +34,7 @@ def quoted(content: bytes) -> bytes:
     return file.getvalue().encode()
 
 
-FORMS: dict[str, Callable[[bytes], bytes]] = {
+FORMATS: dict[str, Callable[[bytes], bytes]] = {
     "csv": bytes,
     "csv with a mark": lambda content: b"\xef\xbb\xbf" + content,
     "csv of Windows": lambda content: content.replace(b"\n", b"\r\n"),
@@ -53,15 +53,15 @@ FORMS: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
-@pytest.mark.parametrize("form", FORMS)
-def test_the_same_rows_come_out_of_every_form(folder: Folder, form: str) -> None:
+@pytest.mark.parametrize("name", FORMATS)
+def test_the_same_rows_come_out_of_every_format(folder: Folder, name: str) -> None:
     rows = [ROW.replace("00:02:00", f"00:02:{second}") for second in range(10, 40)]
     content = green("", *rows)
     expected = as_csv_reads_it(content.decode(), GREEN)
     assert len(expected) == 30
     assert expected[0]["trip_distance"] == 0.5
     for _ in range(2):
-        assert transformed(folder, FORMS[form](content)) == expected
+        assert transformed(folder, FORMATS[name](content)) == expected
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_the_same_rows_come_out_of_every_form(folder: Folder, form: str) -> None
         *("one long line", "a long line", "two columns", "too few values"),
     ],
 )
-def test_what_is_no_month_is_told(folder: Folder, content: bytes, told: str) -> None:
+def test_a_file_that_is_no_month_is_refused(folder: Folder, content: bytes, told: str) -> None:
     folder.raw.write_bytes(content)
     assert told in folder.refusal()
 

@@ -104,7 +104,7 @@ def test_a_value_that_is_no_number_is_a_reject(folder: Folder, value: Any) -> No
         ('{"meta": {}, "data": []}', "not a file of green trips"),
     ],
 )
-def test_json_that_has_no_trips_is_told(folder: Folder, content: str, told: str) -> None:
+def test_json_that_has_no_trips_is_refused(folder: Folder, content: str, told: str) -> None:
     folder.raw.write_text(content)
     assert told in folder.refusal()
 
@@ -233,12 +233,12 @@ def test_json_is_read_whatever_pieces_it_comes_in(
         ('{"meta": {"view": {"columns": []}}, "data": []', "it ends early"),
     ],
 )
-def test_json_that_cannot_be_a_month_is_told(folder: Folder, content: str, told: str) -> None:
+def test_json_that_cannot_be_a_month_is_refused(folder: Folder, content: str, told: str) -> None:
     folder.raw.write_text(content)
     assert told in folder.refusal()
 
 
-def test_an_exported_column_without_a_name_goes_by_its_place(folder: Folder) -> None:
+def test_an_exported_column_without_a_name_gets_its_number(folder: Folder) -> None:
     content = json.loads(exported(green(ROW)))
     for name in (None, ""):
         content["meta"]["view"]["columns"][-1]["fieldName"] = name

@@ -1,4 +1,4 @@
-"""The generator of made-up months keeps to the published shape, and to what was asked of it."""
+"""Random months have the published shape, and the numbers of rows that were asked for."""
 
 import json
 import subprocess
@@ -175,7 +175,7 @@ def test_no_two_rows_are_alike_unless_asked_for(
     assert count_distinct(pq.read_table(path)) == 5_000
 
 
-def test_rows_in_the_same_second_between_the_same_zones_are_told_apart() -> None:
+def test_rows_in_the_same_second_between_the_same_zones_are_separated() -> None:
     import numpy as np
 
     columns = ("pickup", "dropoff", "pulocationid", "dolocationid")
@@ -184,7 +184,7 @@ def test_rows_in_the_same_second_between_the_same_zones_are_told_apart() -> None
     assert sorted(trips["dropoff"]) == list(range(7, 107))
 
 
-def test_rows_without_a_dropoff_in_the_same_second_are_told_apart() -> None:
+def test_rows_without_a_dropoff_in_the_same_second_are_separated() -> None:
     import numpy as np
 
     month = date(2016, 1, 1)
@@ -230,7 +230,7 @@ def test_strays_are_counted_and_lie_outside_the_month(
     assert count_distinct(table) == 1_000
 
 
-def test_a_few_strays_are_there_by_default(tmp_path: Path) -> None:
+def test_a_month_has_a_few_strays_by_default(tmp_path: Path) -> None:
     counts = sample.write_month(tmp_path / "a.parquet", "yellow", JANUARY, rows=70_000)
     assert counts.strays == 10
     assert sample.write_month(tmp_path / "b.parquet", "yellow", JANUARY, rows=1_000).strays == 1
@@ -364,7 +364,7 @@ def test_a_few_hundred_bases_look_like_published_ones(tmp_path: Path) -> None:
         assert 200 < len(bases) < 1_000
 
 
-def test_only_one_fhvhv_company_tells_where_its_cars_came_from(tmp_path: Path) -> None:
+def test_only_one_fhvhv_company_publishes_where_its_cars_came_from(tmp_path: Path) -> None:
     path = tmp_path / "month.parquet"
     sample.write_month(path, "fhvhv", JANUARY, rows=3_000)
     table = pq.read_table(path)
@@ -427,7 +427,7 @@ def test_the_same_seed_makes_the_same_bytes(tmp_path: Path, taxi_type: str, mont
         ),
     ],
 )
-def test_known_rows_are_made_whatever_the_libraries(
+def test_known_rows_are_drawn_whatever_the_libraries(
     tmp_path: Path, taxi_type: str, names: list[str], known: list[str]
 ) -> None:
     path = tmp_path / "month.parquet"
@@ -557,7 +557,7 @@ def test_a_mistake_on_the_command_line_is_named(
     assert not list(tmp_path.glob("out/*"))
 
 
-def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_created_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     result = run("file/out", "--month", "2024-01", cwd=tmp_path)
     assert result.returncode == 2

@@ -11,7 +11,7 @@ from conftest import Database, Luigi, Published
 from months import Months, trip, trips
 
 from luigi_tasks import RangeMonthly, TaxiMerge, TaxiRefresh, config
-from luigi_tasks.catalog import ALWAYS_KEPT, TAXI_TYPES
+from luigi_tasks.catalog import ALWAYS_SELECTED, TAXI_TYPES
 from luigi_tasks.errors import TaxiError
 
 Set = Callable[[str, str, str], None]
@@ -34,7 +34,7 @@ def columns(database: Database, table: str = "green_trips") -> set[str]:
 def test_pickup_and_places_are_always_kept(settings: Set, text: str) -> None:
     settings("transform", "columns", text)
     names = {column.name for column in config.selected("green").columns}
-    assert names == {"fare_amount", "vendor_id", *ALWAYS_KEPT}
+    assert names == {"fare_amount", "vendor_id", *ALWAYS_SELECTED}
     settings("transform", "columns", "")
     assert config.selected("green") == TAXI_TYPES["green"]
 
@@ -53,7 +53,7 @@ def test_only_those_columns_are_in_the_tables(months: Months, settings: Set) -> 
             "unique_row_id",
             "filename",
             "fare_amount",
-            *ALWAYS_KEPT,
+            *ALWAYS_SELECTED,
         }
         assert "driver_pay" in columns(months.database, "fhvhv_trips")
         assert months.database.query("SELECT DISTINCT fare_amount FROM trips") == [(13.5,)]
@@ -164,7 +164,7 @@ def test_columns_that_are_named_get_no_new_ones_beside_them(
     run = luigi_command.merge_range(*words, "--transform-columns=total_amount")
     assert run.code == 0, run.output
     assert "columns that aren't loaded: new (1)" in run.output
-    assert columns(database) == {"unique_row_id", "filename", "total_amount", *ALWAYS_KEPT}
+    assert columns(database) == {"unique_row_id", "filename", "total_amount", *ALWAYS_SELECTED}
 
 
 @on_one_server
@@ -178,7 +178,7 @@ def test_the_flag_holds_for_the_whole_chain(
         assert run.code == 0, run.output
         assert columns(database) == {
             *("unique_row_id", "filename", "total_amount", "vendor_id"),
-            *ALWAYS_KEPT,
+            *ALWAYS_SELECTED,
         }
     published.write("green", "2024-02", rows=50)
     words[2] = "2024-03"

@@ -179,7 +179,7 @@ def of_yellow(folder: Folder, **values: Any) -> dict[str, Any]:
         ("surcharge", "extra", 0.5, 0.5),
     ],
 )
-def test_what_early_files_have_in_place_of_codes(
+def test_what_early_files_have_instead_of_codes(
     folder: Folder, name: str, column: str, word: Any, code: Any
 ) -> None:
     assert of_yellow(folder, **{name: word})[column] == code

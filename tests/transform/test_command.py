@@ -59,7 +59,7 @@ def test_a_wrong_flag_is_exit_code_2(folder: Folder, flag: str) -> None:
     assert "usage: python -m luigi_tasks.transform" in done.stderr
 
 
-def test_the_command_tells_its_flags() -> None:
+def test_the_help_names_each_flag() -> None:
     done = run(sys.executable, "-m", "luigi_tasks.transform", "--help")
     assert done.returncode == 0
     for flag in (

@@ -92,7 +92,7 @@ def test_a_reject_is_json_whatever_is_in_its_row(folder: Folder) -> None:
     assert len(folder.read_rejects()) == 1
 
 
-def test_without_rejects_there_is_no_file(folder: Folder) -> None:
+def test_without_rejects_no_file_is_created(folder: Folder) -> None:
     folder.write(trip_type=[1, 2])
     folder.transform()
     assert not folder.rejects.exists()

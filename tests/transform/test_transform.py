@@ -132,7 +132,7 @@ def test_a_name_may_be_written_in_any_way(folder: Folder, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["passenger_count", "ehail_fee", "store_and_fwd_flag"])
-def test_a_column_that_is_not_there_is_null(folder: Folder, name: str) -> None:
+def test_a_missing_column_is_null(folder: Folder, name: str) -> None:
     sample.write_month(folder.raw, "green", JANUARY, rows=1_500)
     pq.write_table(pq.read_table(folder.raw).drop_columns(name), folder.raw)
     assert folder.transform().rows_rejected == 0
@@ -213,7 +213,7 @@ def overwrite_pages(path: Path) -> None:
         (overwrite_pages, "raw.parquet can't be read: "),
     ],
 )
-def test_a_broken_file_is_one_line(
+def test_a_broken_file_is_reported_on_one_line(
     folder: Folder, breakage: Callable[[Path], None], told: str
 ) -> None:
     breakage(folder.raw)
@@ -221,7 +221,7 @@ def test_a_broken_file_is_one_line(
         assert told in folder.refusal()
 
 
-def test_a_file_that_is_not_there_is_one_line(folder: Folder) -> None:
+def test_a_missing_file_is_reported_on_one_line(folder: Folder) -> None:
     assert "raw.parquet" in folder.refusal()
 
 

@@ -12,49 +12,13 @@ from conftest import Database, Luigi, Server
 from mirror import Mirror
 from months import FEBRUARY, JANUARY, Months, close_sessions, trip
 
-from luigi_tasks.catalog import LOOKUPS, TAXI_TYPES, shared_columns
+from luigi_tasks.catalog import LOOKUPS, TAXI_TYPES, Zone, shared_columns
 from luigi_tasks.errors import TaxiError
-from luigi_tasks.reference import Zone, read_zones
 
 HEADER = '"LocationID","Borough","Zone","service_zone"\n'
 ZONES = HEADER + '1,"EWR","Newark Airport","EWR"\n75,"Manhattan","East Harlem South","Boro Zone"\n'
 Set = Callable[[str, str, str], None]
 on_one_server = pytest.mark.parametrize("server", ["embedded"], indirect=True)
-
-
-@pytest.mark.parametrize(
-    ("edition", "last"),
-    [
-        ("taxi_zone_lookup.csv", Zone(265, "N/A", "Outside of NYC", "N/A")),
-        ("taxi_zone_lookup_until2021_crlf.csv", Zone(265, "Unknown", "NA", "N/A")),
-    ],
-)
-def test_every_zone_of_a_published_edition_is_read(
-    shared_data: Path, edition: str, last: Zone
-) -> None:
-    zones = read_zones(shared_data / "lookup" / edition)
-    assert [zone.location_id for zone in zones] == list(range(1, 266))
-    assert zones[0] == Zone(1, "EWR", "Newark Airport", "EWR")
-    assert zones[-1] == last
-
-
-@pytest.mark.parametrize(
-    ("content", "told"),
-    [
-        ("", "not enough values"),
-        (HEADER, "it has no rows"),
-        ("a,b\n1,2\n", "its columns are a, b, not LocationID, Borough"),
-        (HEADER + "1,a,b,c\n1,d,e,f\n", "it has zone 1 twice"),
-        (HEADER + "one,a,b,c\n", "invalid literal"),
-        (HEADER + "1,a,b\n", "not enough values"),
-        (HEADER + '1,"a,b,c', "unexpected end of data"),
-    ],
-)
-def test_what_is_no_lookup_is_told(tmp_path: Path, content: str, told: str) -> None:
-    file = tmp_path / "zones.csv"
-    file.write_text(content)
-    with pytest.raises(TaxiError, match=rf"^zones\.csv has no taxi zones: .*{told}"):
-        read_zones(file)
 
 
 def load_zones(command: Luigi, content: str) -> int:

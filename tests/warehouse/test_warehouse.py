@@ -19,9 +19,8 @@ from conftest import WITH_TESTS, Database, Server
 from months import FEBRUARY, JANUARY, Months, close_sessions, load_of, trip, trips
 
 from luigi_tasks import config, records
-from luigi_tasks.catalog import TAXI_TYPES, YELLOW
+from luigi_tasks.catalog import TAXI_TYPES, YELLOW, Zone
 from luigi_tasks.errors import TaxiError
-from luigi_tasks.reference import Zone
 from luigi_tasks.warehouse import connection, merging, migrations, session
 from luigi_tasks.warehouse.connection import Cursor
 from luigi_tasks.warehouse.locks import ADVISORY_LOCKS
