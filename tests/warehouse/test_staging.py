@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 import wired
 from conftest import Database, Luigi
-from luigi_tasks.quality import ExceededError
 from months import FEBRUARY, JANUARY, Months, load_of, trip, trips
 
 from luigi_tasks.catalog.quality import ExceededError
