@@ -35,7 +35,7 @@ class TaxiPublished(MonthTask, luigi.ExternalTask):
     """A month's file, for the TLC to publish."""
 
     def output(self) -> PublishedTarget:
-        return PublishedTarget(self.taxi_type, self.month)
+        return PublishedTarget(self.taxi_month)
 
 
 @requires(TaxiPublished)
@@ -49,7 +49,7 @@ class TaxiDownload(FileTask, luigi.Task):
         settings = config.source()
         with Progress(self, f"fetching {self.label}", "B") as progress:
             edition = source.fetch(
-                published.find(self.taxi_type, self.month) or self.input().url,
+                published.find(self.taxi_month) or self.input().url,
                 self.files.raw,
                 timeout=settings.timeout,
                 retries=settings.retries,

@@ -10,6 +10,7 @@ from dateutil.relativedelta import relativedelta
 from luigi_tasks import config, source, warehouse
 from luigi_tasks.catalog import TAXI_TYPES
 from luigi_tasks.errors import TaxiError
+from luigi_tasks.months import Month
 from luigi_tasks.records import Edition, Load, RemoteMetadata
 from luigi_tasks.urls import Url
 
@@ -19,14 +20,14 @@ logger = logging.getLogger("luigi-interface.published")
 REQUESTS_AT_ONCE = 4
 
 
-def urls(taxi_type: str, month: date) -> list[Url]:
+def urls(month: Month) -> list[Url]:
     """Where a month's file may be published, the first choice first."""
-    return [Url.parse(url) for url in config.source().urls(taxi_type, month)]
+    return [Url.parse(url) for url in config.source().urls(month.taxi_type, month.first_day)]
 
 
-def find(taxi_type: str, month: date) -> Url | None:
+def find(month: Month) -> Url | None:
     """Return the first URL at which a month's file is published."""
-    return next((url for url in urls(taxi_type, month) if _is_published(url)), None)
+    return next((url for url in urls(month) if _is_published(url)), None)
 
 
 def changed(taxi_type: str, months: Sequence[date]) -> set[date]:
@@ -43,7 +44,7 @@ def changed(taxi_type: str, months: Sequence[date]) -> set[date]:
 
     def ask(month: date) -> RemoteMetadata | TaxiError | None:
         try:
-            for url in urls(taxi_type, month):
+            for url in urls(Month(taxi_type, month)):
                 found = source.stat(url, timeout=settings.timeout, retries=settings.retries)
                 if found:
                     return found
@@ -58,9 +59,9 @@ def changed(taxi_type: str, months: Sequence[date]) -> set[date]:
         raise errors[0]
     gone = [month for month, found in answers.items() if found is None]
     if gone and len(gone) == len(answers):
-        check_source(taxi_type, gone[0])
+        check_source(Month(taxi_type, gone[0]))
     for month in gone:
-        logger.warning("%s %s is no longer published", taxi_type, f"{month:%Y-%m}")
+        logger.warning("%s is no longer published", Month(taxi_type, month))
     return {
         month
         for month, found in answers.items()
@@ -68,12 +69,12 @@ def changed(taxi_type: str, months: Sequence[date]) -> set[date]:
     }
 
 
-def was_replaced(taxi_type: str, month: date, edition: Edition | Load) -> bool:
+def was_replaced(month: Month, edition: Edition | Load) -> bool:
     """Whether a month's file has been replaced at the URL it came from; False if the source can't
     be asked.
     """
     settings = config.source()
-    for url in urls(taxi_type, month):
+    for url in urls(month):
         if url.redacted == edition.url:
             try:
                 found = source.stat(url, timeout=settings.timeout, retries=settings.retries)
@@ -97,14 +98,14 @@ def _is_published(url: Url) -> bool:
     return url in _seen
 
 
-def check_source(taxi_type: str, month: date) -> None:
+def check_source(month: Month) -> None:
     """Raise a TaxiError unless one of the months around, or a well-known one, is published."""
-    first = TAXI_TYPES[taxi_type].first_month
-    others = [month + relativedelta(months=distance) for distance in (-1, -2, -3, -6, -12, 1, 12)]
-    others += [first, date(2019, 1, 1), date(2023, 1, 1)]
-    candidates = [other for other in others if first <= other]
-    if not any(find(taxi_type, other) for other in candidates):
+    first, day = TAXI_TYPES[month.taxi_type].first_month, month.first_day
+    days = [day + relativedelta(months=distance) for distance in (-1, -2, -3, -6, -12, 1, 12)]
+    days += [first, date(2019, 1, 1), date(2023, 1, 1)]
+    candidates = [Month(month.taxi_type, other) for other in days if first <= other]
+    if not any(map(find, candidates)):
         raise TaxiError(
-            f"nothing is published at {urls(taxi_type, month)[0]}, nor for the "
-            f"months {', '.join(f'{other:%Y-%m}' for other in candidates)}: is [source] url right?"
+            f"nothing is published at {urls(month)[0]}, nor for the months "
+            f"{', '.join(other.text for other in candidates)}: is [source] url right?"
         )

@@ -1,7 +1,6 @@
 """What counts as complete: all targets."""
 
 import logging
-from datetime import date
 from typing import Any
 
 import luigi
@@ -22,13 +21,13 @@ logger = logging.getLogger("luigi-interface.published")
 class PublishedTarget(luigi.Target):
     """A month's file at its source."""
 
-    def __init__(self, taxi_type: str, month: date) -> None:
-        self.taxi_type, self.month = taxi_type, month
+    def __init__(self, month: Month) -> None:
+        self.month = month
 
     @property
     def url(self) -> Url:
         """The URL that is tried first."""
-        return published.urls(self.taxi_type, self.month)[0]
+        return published.urls(self.month)[0]
 
     def __str__(self) -> str:
         return str(self.url)
@@ -39,15 +38,15 @@ class PublishedTarget(luigi.Target):
         :raises TaxiError: neither this month nor any of some others is: the URL is wrong. The
             TLC answers 403 to both.
         """
-        if published.find(self.taxi_type, self.month):
+        if published.find(self.month):
             return True
-        published.check_source(self.taxi_type, self.month)
+        published.check_source(self.month)
         logger.info("%s isn't published yet", self)
         return False
 
 
 class RawTarget(luigi.LocalTarget):
-    """A fetched file with the record of its edition, from the source that is set now."""
+    """A fetched file with the record of its edition, from the source of today's settings."""
 
     def __init__(self, files: MonthFiles) -> None:
         super().__init__(str(files.raw))
@@ -59,7 +58,7 @@ class RawTarget(luigi.LocalTarget):
 
 
 class TripsTarget(luigi.LocalTarget):
-    """A canonical file with the record of its load, made from the raw file as it is set now."""
+    """A canonical file with the record of its load, from the source and the transform of today."""
 
     def __init__(self, files: MonthFiles) -> None:
         super().__init__(str(files.trips))
@@ -107,7 +106,7 @@ class TableTarget(PostgresTarget):
 
 
 class StagedTarget(TableTarget):
-    """A month that is in its staging table, whole."""
+    """A month whose staging table is complete."""
 
     def __init__(self, opened: Warehouse, tables: Tables) -> None:
         super().__init__(opened, tables.staging, tables.month.staged_id)
@@ -155,14 +154,13 @@ class ZonesTarget(TableTarget):
 
 
 def is_of_today(load: Load | None, files: MonthFiles) -> bool:
-    """Whether something is loaded, from the source and by the transform that are set now."""
+    """Whether something was loaded from the source and by the transform of today's settings."""
     return load is not None and load.script == script.identity() and is_of_source(load, files)
 
 
 def is_of_source(edition: Edition | Load, files: MonthFiles) -> bool:
-    """Whether something came from the source that is set now; what failed must be of the edition
-    that is there now."""
-    month = files.month.taxi_type, files.month.first_day
-    if edition.url not in [url.redacted for url in published.urls(*month)]:
+    """Whether something came from the source of today's settings; after a failure, also whether it
+    is of the edition that is published now."""
+    if edition.url not in [url.redacted for url in published.urls(files.month)]:
         return False
-    return not (files.have_failed and published.was_replaced(*month, edition))
+    return not (files.have_failed and published.was_replaced(files.month, edition))

@@ -143,7 +143,7 @@ class Mine:
     def run(self) -> Transformed:
         """Fetch the file anew, and run the steps."""
         edition = source.fetch(
-            publication.urls("green", JANUARY)[0],
+            publication.urls(Month("green", JANUARY))[0],
             self.files.raw,
             must_be_read=not scripts.reads_published(),
         )
