@@ -196,7 +196,7 @@ class MergedEdition:
     sha256: str
 
     def differs(self, remote: RemoteMetadata) -> bool:
-        """Whether the source has another edition, as far as its metadata tells."""
+        """Whether the source has another edition, by its metadata."""
         return remote.differs(self)
 
 

@@ -141,7 +141,7 @@ def _tell(number: int) -> None:
     if multiprocessing.parent_process() is None:
         name = signal.Signals(number).name
         key = "Ctrl-C" if number == signal.SIGINT else name
-        logger.warning("stopped by %s; the same command goes on from there", key)
+        logger.warning("stopped by %s; the same command continues from there", key)
 
 
 # --- the watch --------------------------------------------------------------------------------

@@ -40,8 +40,8 @@ def check(taxi_type: str = "yellow", month: date = date(2024, 1, 1)) -> None:
     :raises TaxiError: names the section, the key, what it got and what is allowed.
     """
     _check_files()
-    for told in defaults.unreadable:
-        raise TaxiError(told)
+    for message in defaults.unreadable:
+        raise TaxiError(message)
     _check_sections([section.__name__ for section in SECTIONS])
     for section in (*LUIGIS_SECTIONS, *SECTIONS):
         try:

@@ -53,15 +53,15 @@ def use_packaged_defaults() -> None:
 
 
 def leave_ours_as_written() -> None:
-    """Have the variables in our sections left to the classes above."""
+    """Leave variables in our sections to our own parsing."""
     settings: Any = get_config()
     settings._interpolation = Interpolation()
 
 
 def set_unreadable_aside() -> None:
-    """Put the default for what Luigi can't read in its own sections.
+    """Replace what Luigi can't read in its own sections by the default.
 
-    It would end with a traceback before a task can refuse it. ``check`` does so then.
+    Luigi would end with a traceback before a task can refuse the value, as ``check`` does later.
     """
     settings = get_config()
     parsers: dict[str, Any] = {

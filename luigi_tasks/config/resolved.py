@@ -104,7 +104,7 @@ def is_postgresqls(schema: str) -> bool:
 
 
 def selected(taxi_type: str) -> TaxiType:
-    """A taxi type with the columns that are selected of it: pickup and places always are."""
+    """A taxi type with its selected columns, which always include pickup time and locations."""
     kind = TAXI_TYPES[taxi_type]
     names = set(selected_columns())
     if not names:
@@ -114,7 +114,7 @@ def selected(taxi_type: str) -> TaxiType:
 
 
 def schema_contract() -> str:
-    """What is done with columns that the catalog doesn't know: none is added to those named."""
+    """What happens to unknown columns; where columns are selected, no others are added."""
     contract = str(transform().schema_contract)
     return "discard" if contract == "evolve" and selected_columns() else contract
 

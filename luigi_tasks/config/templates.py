@@ -53,7 +53,7 @@ class FromEnvironment(str):
 
 
 class Written(str):
-    """A value of ``luigi.cfg`` as it is written there, with the names of variables in it."""
+    """A value of ``luigi.cfg`` before variables are replaced by their values."""
 
 
 def variables_of(value: Any) -> dict[str, str]:

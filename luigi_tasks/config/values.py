@@ -26,7 +26,7 @@ class Setting(luigi.Parameter[Any]):
 
 
 class JsonSetting(Setting):
-    """One in JSON: a text goes on to its end, whatever a variable's value has in it."""
+    """A setting in JSON. A variable's value stays within its string, whatever characters it has."""
 
     def _read_filled(self, read: Callable[[str], Any], x: str, variables: dict[str, str]) -> Any:
         try:
@@ -48,11 +48,11 @@ class Float(Setting, luigi.FloatParameter):
 
 
 class Choice(Setting, luigi.ChoiceParameter[str]):
-    """One of some words."""
+    """One of several words."""
 
 
 class Bool(Setting, luigi.BoolParameter):
-    """True or false, as the flag says too."""
+    """True or false, for the key and the flag."""
 
     def __init__(self, description: str) -> None:
         super().__init__(parsing=luigi.BoolParameter.EXPLICIT_PARSING, description=description)

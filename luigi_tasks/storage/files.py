@@ -40,7 +40,7 @@ class MonthFiles:
         self._failed = self.raw.with_name(f"{name}.failed")
 
     def read_load(self) -> Load | None:
-        """What is known of the canonical file; None unless file and record are there and agree."""
+        """The record of the canonical file; None unless both exist and agree."""
         try:
             record = records.read(self._record)
             load = Load(**record["load"])
@@ -49,16 +49,16 @@ class MonthFiles:
             return None
 
     def trips_are_whole(self) -> bool:
-        """Whether the canonical file still has the bytes that were kept, by reading it."""
+        """Whether the canonical file still has the bytes that were written, by reading it."""
         try:
             return bool(records.digest(self.trips) == records.read(self._record)["sha256"])
         except (OSError, ValueError, KeyError):
             return False
 
     def keep(self, made: Path, rejects: Path, load: Load) -> None:
-        """Move what a transform made to its place; the canonical file appears last.
+        """Move the output of a transform to its folders; the canonical file appears last.
 
-        :param rejects: a file that is there only if there are any.
+        :param rejects: a file that exists only if rows were rejected.
         """
         try:
             facts = {"bytes": made.stat().st_size, "sha256": records.digest(made)}
@@ -72,7 +72,7 @@ class MonthFiles:
 
     @contextmanager
     def work_folder(self) -> Iterator[Path]:
-        """An empty folder, gone at the end; the ones of killed runs go first."""
+        """An empty folder, deleted at the end; those of killed runs are deleted first."""
         self._remove_work()
         try:
             self._work.mkdir(parents=True, exist_ok=True)
@@ -90,35 +90,35 @@ class MonthFiles:
 
     @property
     def have_failed(self) -> bool:
-        """Whether the last step that was made with them failed."""
+        """Whether the last step that used them failed."""
         return self._failed.exists()
 
     def note_failure(self) -> None:
-        """Note that a step failed, where there are files that it may be owed to."""
+        """Record that a step failed, if the month has files that may be the cause."""
         if self.raw.exists() or self.trips.exists():
             with suppress(OSError):
                 self.raw.parent.mkdir(parents=True, exist_ok=True)
                 records.create(self._failed).close()
 
     def note_success(self) -> None:
-        """Note that a step was made."""
+        """Delete the record of a failure."""
         with suppress(OSError):
             self._failed.unlink(missing_ok=True)
 
     def exist(self) -> bool:
-        """Whether there is anything that ``remove`` would remove."""
+        """Whether ``remove`` would remove anything."""
         return any(
             any(path.parent.glob(f"{path.name}*"))
             for path in (self.raw, self.trips, self._work / self._work_prefix)
         )
 
     def remove(self) -> None:
-        """Remove what only the load needs."""
+        """Delete what only the load needs."""
         remove(self.raw, self.trips)
         self._remove_work()
 
     def remove_raw(self) -> None:
-        """Remove the published file: what it was transformed to stands for it."""
+        """Delete the published file, which the canonical one replaces."""
         remove(self.raw)
 
     @property
@@ -137,30 +137,30 @@ class MonthFiles:
                 shutil.rmtree(folder, ignore_errors=True)
 
     @staticmethod
-    def _replace(made: Path, place: Path) -> None:
-        """Put a file in its place, for good; without it, nothing stays there."""
+    def _replace(made: Path, target: Path) -> None:
+        """Move a file to its target, durably; without the file, the target is deleted."""
         if not made.exists():
-            place.unlink(missing_ok=True)
+            target.unlink(missing_ok=True)
             return
-        place.parent.mkdir(parents=True, exist_ok=True)
+        target.parent.mkdir(parents=True, exist_ok=True)
         with made.open("rb") as file:
             os.fsync(file)
         try:
-            made.replace(place)
+            made.replace(target)
         except OSError as error:
             if error.errno != errno.EXDEV:
                 raise
-            _copy_to(made, place)  # their folder was put on another disk
+            _copy_to(made, target)  # their folders are on two disks
 
 
-def _copy_to(made: Path, place: Path) -> None:
-    """Copy a file to its place, where it appears whole."""
-    temporary = place.with_name(place.name + ".tmp")
+def _copy_to(made: Path, target: Path) -> None:
+    """Copy a file to its target, where it appears whole."""
+    temporary = target.with_name(target.name + ".tmp")
     with made.open("rb") as file, records.create(temporary) as copy:
         shutil.copyfileobj(file, copy, records.PIECE)
         copy.flush()
         os.fsync(copy.fileno())
-    temporary.replace(place)
+    temporary.replace(target)
 
 
 def zones_file(root: Path) -> Path:
@@ -175,7 +175,7 @@ def remove(*files: Path) -> None:
             for left in file.parent.glob(f"{file.name}*"):
                 left.unlink(missing_ok=True)
     except OSError as error:
-        logger.warning("files that aren't needed are still there: %s", error)
+        logger.warning("files that aren't needed any more couldn't be deleted: %s", error)
 
 
 def left_over(root: Path) -> set[Month]:

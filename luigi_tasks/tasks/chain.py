@@ -91,14 +91,14 @@ class TaxiTransform(FileTask, luigi.Task):
             )
             warehouse.check_locks()
             files.keep(made.trips, made.rejects, load)
-        self._tell(load)
+        self._report(load)
 
     def _whole_edition(self) -> Edition:
-        """The edition of the raw file, which is fetched anew if it isn't as it came."""
+        """The edition of the raw file, which is fetched again if it is damaged."""
         edition = source.read_edition(self.files.raw)
         if edition is None or not source.is_whole(self.files.raw, edition):
             logger.warning(
-                "%s: %s is damaged or gone; fetching it anew", self.label, self.files.raw
+                "%s: %s is damaged or gone; fetching it again", self.label, self.files.raw
             )
             self.do(TaxiDownload)
             edition = source.read_edition(self.files.raw)
@@ -106,12 +106,12 @@ class TaxiTransform(FileTask, luigi.Task):
             raise TaxiError(f"{self.files.raw} is gone; run again")
         return edition
 
-    def _tell(self, load: Load) -> None:
-        told = f"read {load.rows_read} rows, rejected {load.rows_rejected}"
-        told += "".join(
+    def _report(self, load: Load) -> None:
+        message = f"read {load.rows_read} rows, rejected {load.rows_rejected}"
+        message += "".join(
             f"; {printable(name)}: {printable(value)}" for name, value in load.reported()
         )
-        show_result(self, self.label, told)
+        show_result(self, self.label, message)
         if load.rows_rejected:
             logger.warning("%s: the rejects are in %s", self.label, self.files.rejects)
         if load.unknown_columns:
@@ -138,7 +138,7 @@ class TaxiStageLoad(LockedTask, luigi.Task):
         load = self.files.read_load()
         if load is None or not self.files.trips_are_whole():
             logger.warning(
-                "%s: %s is damaged or gone; making it anew", self.label, self.files.trips
+                "%s: %s is damaged or gone; transforming it again", self.label, self.files.trips
             )
             self.do(TaxiTransform)
             load = self.files.read_load()
@@ -166,17 +166,17 @@ class TaxiMerge(LockedTask, luigi.Task):
         try:
             merged = warehouse.merge(opened, tables, self._check_quality)
         except ExceededError:
-            if config.cleanup().enabled:  # so that the next run fetches it anew, corrected perhaps
+            if config.cleanup().enabled:  # so that the next run fetches it again, corrected perhaps
                 warehouse.unstage(opened, tables)
                 self.files.remove()
             raise
-        told = (
+        message = (
             f"inserted {merged.rows_inserted} rows, {merged.rows_present} were there, "
             f"{merged.rows_duplicate} duplicates, {merged.rows_stray} strays"
         )
         if merged.rows_removed:
-            told += f", removed {merged.rows_removed} of an earlier edition"
-        show_result(self, self.label, told)
+            message += f", removed {merged.rows_removed} of an earlier edition"
+        show_result(self, self.label, message)
         if config.cleanup().enabled:
             self.files.remove()
 

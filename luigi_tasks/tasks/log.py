@@ -1,4 +1,4 @@
-"""How mistakes are shown."""
+"""How user errors are logged."""
 
 import logging
 import re
@@ -18,9 +18,9 @@ class OneLine(logging.Filter):
     level DEBUG the traceback stays. What fails because the run is being stopped isn't shown.
     """
 
-    #: What Luigi says of an error that ends it, a wrong value in a flag for one.
+    #: Luigi's message for an error that ends it, such as a wrong value in a flag.
     _UNCAUGHT = "Uncaught exception in luigi"
-    #: What it says when ``luigid`` isn't there.
+    #: Luigi's message when ``luigid`` can't be reached.
     _NO_SCHEDULER = "Failed connecting to remote scheduler %r"
     #: A traceback that Luigi has made part of a message, and the error of ours that it ends with.
     _TRACEBACK = re.compile(
@@ -35,10 +35,10 @@ class OneLine(logging.Filter):
             return True
         error = _mistake(record.exc_info[1]) if record.exc_info else None
         if error:
-            happened, told = record.getMessage(), " ".join(_told(error).split())
+            happened, message = record.getMessage(), " ".join(_message(error).split())
             if is_systemic(error):
-                told += "; the run ends here, since no other month would fare better"
-            record.msg = told if happened == self._UNCAUGHT else f"{happened}: {told}"
+                message += "; the run ends here, since no other month would fare better"
+            record.msg = message if happened == self._UNCAUGHT else f"{happened}: {message}"
             record.args = record.exc_info = None
         elif record.msg == self._NO_SCHEDULER:
             record.msg += "; start luigid there, or set local_scheduler = true"
@@ -62,7 +62,7 @@ def _mistake(error: BaseException | None) -> Exception | None:
     return None
 
 
-def _told(error: Exception) -> str:
+def _message(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
     return str(error)

@@ -15,7 +15,7 @@ logger = logging.getLogger("luigi-interface.progress")
 class Progress:
     """Shows how far a task is. Give it to whatever reports ``(done, total)``.
 
-    If it can't be shown, the scheduler being away for one, the work goes on without it.
+    If it can't be shown, because the scheduler is away for example, the work goes on without it.
     """
 
     #: Seconds between two messages to the scheduler, each of which may be a request by HTTP.
@@ -76,7 +76,7 @@ class Progress:
 
 
 def show_result(task: luigi.Task, label: str, result: str) -> None:
-    """Log what a task did, and show it in Luigi's status if that is to be had."""
+    """Log what a task did, and show it in Luigi's status if there is a scheduler."""
     logger.info("%s: %s", label, result)
     if task.set_status_message:
         try:

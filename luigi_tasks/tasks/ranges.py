@@ -30,13 +30,13 @@ class RangeMonthly(luigi.tools.range.RangeMonthly):
 
     Luigi's own clips a range that was asked for to its last 13 months and 50 tasks, and checks
     month by month. This one leaves out only what is before a taxi type's first month, and asks once
-    for all months where the task can tell.
+    for all months where the task can answer that.
     """
 
     of_params = ParametersParameter(default={}, description="the task's other parameters, as JSON")
     start = MonthParameter(description="first month")
     stop: Any = OptionalMonthParameter(
-        description="first month that isn't included; without it, months-forward tells"
+        description="first month that isn't included; default: by months-forward"
     )
     months_forward = luigi.IntParameter(
         description="where to end without stop, in months from the present one"
@@ -105,7 +105,7 @@ class RangeMonthly(luigi.tools.range.RangeMonthly):
 
 
 class _OfDates:
-    """Refuse tasks of this package: none goes by day, hour or minute.
+    """Refuse tasks of this package: none has a day, hour or minute.
 
     Luigi's own would end well, with nothing done: by default they end before a range that is a
     hundred days old, and a month's day isn't asked for.
@@ -164,7 +164,7 @@ def clean_up_after_killed_merge(task: TaxiMerge | TaxiRefresh) -> None:
 
 
 def remove_left_over() -> None:
-    """Remove files of merged months, unless they are to be kept or another run is at work."""
+    """Remove files of merged months, unless clean-up is off or another run is at work."""
     if not config.cleanup().enabled:
         return
     root = config.storage_root()

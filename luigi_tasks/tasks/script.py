@@ -13,8 +13,8 @@ from luigi_tasks.errors import TaxiError
 class Script:
     """A command, and the files it names, which go with it wherever it runs.
 
-    ``identity`` is what the ledger says of it: its file, and a digest of that file and of whatever
-    else the command has.
+    ``identity`` is recorded in the ledger: the file's name, and a digest of the file and of the
+    rest of the command.
     """
 
     name: str
@@ -25,9 +25,9 @@ class Script:
 
 
 def configured() -> Script | None:
-    """The script that there is, if there is one.
+    """The configured script; None without one.
 
-    :raises TaxiError: it isn't a command, or its file isn't there.
+    :raises TaxiError: it isn't a command, or its file doesn't exist.
     """
     settings = config.transform()
     text = settings.script.strip()

@@ -18,7 +18,7 @@ logger = logging.getLogger("luigi-interface.tasks")
 
 
 class TaxiRefresh(LockedTask, luigi.Task):
-    """Load a merged month anew if its file was replaced at the source.
+    """Load a merged month again if its file was replaced at the source.
 
     Until the new edition is merged the old one stays; one transaction replaces it.
     """
@@ -76,7 +76,7 @@ class TaxiReset(LockedTask, luigi.Task):
             self.files.remove()
 
     def _has_files_to_remove(self) -> bool:
-        """Whether there are files which aren't kept for a look, or that failed."""
+        """Whether the month has files that clean-up removes, or that a step failed on."""
         return self.files.have_failed or (config.cleanup().enabled and self.files.exist())
 
 

@@ -1,4 +1,4 @@
-"""Luigi's worker, with an exit code that tells what is true."""
+"""Luigi's worker, with a correct exit code where several workers share the work."""
 
 import logging
 import multiprocessing
@@ -23,7 +23,7 @@ class Worker(luigi.worker.Worker):
     def run(self) -> bool:
         succeeded = bool(super().run())
         for response in self._get_work_response_history[:-1]:
-            response["running_tasks"] = []  # what others had in hand then, and may have done since
+            response["running_tasks"] = []  # what others were running then, and may have finished
         try:
             self._note_what_others_did()
         except Exception as error:  # noqa: BLE001 - the run is over; this only adds to it

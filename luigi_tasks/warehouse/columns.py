@@ -23,7 +23,7 @@ TargetColumns = dict[str, tuple[str, str]]
 class TableColumn:
     """A column of a table in the database; ``definition`` creates another one like it.
 
-    ``needs_value`` says that every row must bring a value for it.
+    ``needs_value``: every row must bring a value for it.
     """
 
     name: str
@@ -86,7 +86,7 @@ def check_columns(
         if existing[column.name].type != wanted or not existing[column.name].can_hold(wanted):
             raise TaxiError(
                 f"{table}: column {column.name} is {existing[column.name].definition}, and trips "
-                f"have {wanted} there; change it back"
+                f"need {wanted}; change it back"
             )
     brought = {"unique_row_id", "filename", *(c.name for c in selected), *dict(new.values())}
     for name in [c.name for c in columns if c.needs_value and c.name not in brought]:

@@ -1,4 +1,4 @@
-"""What PostgreSQL refuses, as one line that says what to do about it."""
+"""Errors of PostgreSQL that a person can mend, as one line with what to do about it."""
 
 import re
 from collections.abc import Iterator

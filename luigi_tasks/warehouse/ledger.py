@@ -26,8 +26,8 @@ def is_empty(warehouse: Warehouse) -> bool:
 def merged_months(warehouse: Warehouse, taxi_type: str, months: Sequence[date]) -> set[date]:
     """Which of the months are merged, with their trips in the table, by one query.
 
-    Those that have a marker and no trips are asked for once more. A query that had to wait while a
-    partition was attached was planned without it, and didn't see the rows that moved there.
+    Months with a marker and no trips are queried a second time. A query that waited while a
+    partition was attached was planned without it, and didn't see the rows that moved into it.
 
     :raises TaxiError: all are, with other columns than are selected now. (Otherwise a load
         refuses.)

@@ -84,7 +84,7 @@ def check_lock(cursor: Cursor, name: str) -> None:
             f"{name}: the connection to the warehouse broke, and another run is at work on it now; "
             "run again to see what it did"
         )
-    logger.warning("%s: the connection to the warehouse broke; locked it anew", name)
+    logger.warning("%s: the connection to the warehouse broke; locked it again", name)
 
 
 def with_lock_timeout(cursor: Cursor, work: Callable[[], Any]) -> None:

@@ -1,7 +1,7 @@
 """The control tables (ledger, markers, lookups, zones), by numbered files in ``sql/migrations/``.
 
-A warehouse has one row that says up to which number they were applied. Each file may be applied
-again: what an earlier version of the package created without that row is brought up by all of them.
+One row holds the number of the last one that was applied. Each file may be applied again: a
+warehouse of an earlier version, which has no such row, gets all of them.
 """
 
 import re
@@ -17,7 +17,7 @@ from luigi_tasks.warehouse.connection import Cursor
 from luigi_tasks.warehouse.relations import Relation, create, find
 from luigi_tasks.warehouse.sql import execute, own_tables, rows
 
-#: By their comments our tables are told from somebody else's.
+#: Our tables are recognised by their comments.
 LEDGER_COMMENT = "One row for each finished load of a month"
 MARKERS_COMMENT = "Markers: the table work that is done"
 VERSION_COMMENT = "How far the warehouse is: its last migration, and the newest package"

@@ -106,7 +106,7 @@ def drop(cursor: Cursor, file: str, **names: Any) -> None:
     except psycopg2.errors.DependentObjectsStillExist as error:
         raise TaxiError(
             f"{first_line(error)}: {error.diag.message_detail}; drop what depends on it, run "
-            "again, and create it anew"
+            "again, and recreate it"
         ) from None
 
 
@@ -124,8 +124,8 @@ def missing_schemas(cursor: Cursor, schemas: Iterable[str]) -> list[str]:
 
 @contextmanager
 def rights_kept(cursor: Cursor, tables: Iterable[Table]) -> Iterator[None]:
-    """Let tables and views that are created anew meanwhile have the owner, the options and the
-    grants that they had."""
+    """Restore the owner, options and grants of tables and views that are recreated while the
+    context lasts."""
     relations = [quoted(cursor, table) for table in tables]
     before = rows(cursor, "tables/relation_rights.sql", relations=relations)
     yield

@@ -105,8 +105,8 @@ def _create_trips(cursor: Cursor, trips: TripsTable, lacking: Sequence[str]) -> 
 
 
 def _wanted(warehouse: Warehouse) -> dict[Table, tuple[str, str]]:
-    """The names that we need, with the kind of relation, and how its comment begins if that tells
-    ours from somebody else's. The columns tell it of trips tables and of Luigi's markers."""
+    """The names that we need, with the kind of relation and the beginning of its comment where ours
+    is recognised by it. Trips tables and Luigi's markers are recognised by their columns."""
     trips = warehouse.trips.values()
     control = migrations.control_tables(warehouse)
     return {
@@ -170,7 +170,7 @@ def refuse_other_columns(trips: TripsTable, comments: Iterable[str | None]) -> N
                 f"table {'.'.join(trips.name)} was loaded with "
                 f"{before or 'all columns'}, and [transform] columns is now "
                 f"{wanted or 'empty, for all'}: set it back, or name other tables in [trips] "
-                "table, or drop this one to load its months anew"
+                "table, or drop this one to load its months again"
             )
 
 

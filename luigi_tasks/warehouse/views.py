@@ -9,7 +9,7 @@ from luigi_tasks.warehouse.connection import Cursor
 from luigi_tasks.warehouse.relations import create, drop
 from luigi_tasks.warehouse.sql import own_tables
 
-#: By their comments our views are told from somebody else's.
+#: Our views are recognised by their comments.
 ALL_TRIPS_COMMENT = "Trips of all taxi types, by the columns that more than one of them has"
 
 

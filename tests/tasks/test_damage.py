@@ -91,7 +91,7 @@ def test_a_damaged_file_is_told_and_made_anew_at_once(
     run(TaxiDownload)
     flip(files.raw, seeded)
     assert run(TaxiTransform) == ["TaxiTransform"]
-    assert f"{files.raw} is damaged or gone; fetching it anew" in caplog.text
+    assert f"{files.raw} is damaged or gone; fetching it again" in caplog.text
     edition = source.read_edition(files.raw)
     assert edition is not None
     assert source.is_whole(files.raw, edition)
@@ -101,8 +101,8 @@ def test_a_damaged_file_is_told_and_made_anew_at_once(
     assert run(TaxiStageLoad) == ["TaxiStageLoad"]
     told = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert told == [
-        f"green 2024-01: {files.trips} is damaged or gone; making it anew",
-        f"green 2024-01: {files.raw} is damaged or gone; fetching it anew",
+        f"green 2024-01: {files.trips} is damaged or gone; transforming it again",
+        f"green 2024-01: {files.raw} is damaged or gone; fetching it again",
     ]
 
 

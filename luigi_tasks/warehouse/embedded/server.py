@@ -49,7 +49,7 @@ _launched: dict[Path, int] = {}
 
 @dataclass(frozen=True)
 class ServerNote:
-    """What ``postmaster.pid`` tells of a server."""
+    """The contents of a server's ``postmaster.pid``."""
 
     pid: int
     port: int
@@ -91,7 +91,7 @@ def start(folder: Path, port: int | None = None) -> None:
 
 
 def _launch(folder: Path, port: int | None) -> int:
-    """Start the server's process, which lives on when this one ends; its number."""
+    """Start the server's process, which outlives this one; returns its process id."""
     place = _socket_folder(folder, port or PORT)
     settings = {
         "unix_socket_directories": '"' + str(place).replace('"', '""') + '"',
@@ -129,7 +129,7 @@ def _launch(folder: Path, port: int | None) -> int:
 
 
 def stop(folder: Path) -> None:
-    """Stop the server; sessions that are there are ended."""
+    """Stop the server, and end its sessions."""
     note = read_note(folder)
     number = _launched.pop(folder, note.pid if note else 0)
     if not number:
@@ -146,7 +146,7 @@ def stop(folder: Path) -> None:
 
 
 def _reason(log: Path, size_before: int) -> str:
-    """Why the server didn't start, by what it has logged since."""
+    """Why the server didn't start, from what it logged since."""
     with log.open("rb") as file:
         file.seek(size_before)
         said = file.read().decode(errors="replace").splitlines()
@@ -168,7 +168,7 @@ def url_of(folder: Path) -> str:
 
 
 def read_note(folder: Path) -> ServerNote | None:
-    """What the server has noted; None until that is whole."""
+    """The server's ``postmaster.pid``; None until it is complete."""
     with suppress(FileNotFoundError, ValueError, IndexError):
         # not by splitlines, for which a path may have line ends
         lines = os.fsdecode((folder / "postmaster.pid").read_bytes()).split("\n")
@@ -216,16 +216,16 @@ def _is_alive(number: int) -> bool:
 
 
 def _forget_dead_server(folder: Path) -> None:
-    """Remove the notes of a dead server, whose number may since have gone to another program."""
+    """Remove the files of a dead server, whose process id another program may have by now."""
     _remove_sockets(folder, read_note(folder))
     (folder / "postmaster.pid").unlink(missing_ok=True)
 
 
 def _socket_folder(folder: Path, port: int) -> Path:
-    """Where the server's socket is: in the cluster's folder if that can have one.
+    """The folder of the server's socket: the cluster's if that can have one.
 
     A socket's path may have 107 bytes on Linux, libpq takes one with a comma for two, psycopg2
-    wants UTF-8, and not every drive can have sockets. Then it is in a new folder, ours alone.
+    wants UTF-8, and not every drive can have sockets. Then it is in a new folder of ours.
     """
     is_simple = "," not in str(folder) and str(folder).isprintable()
     if is_simple and _can_have_socket(folder, port):
@@ -254,7 +254,7 @@ def _can_have_socket(folder: Path, port: int) -> bool:
 
 
 def _remove_sockets(folder: Path, note: ServerNote | None) -> None:
-    """Remove what a server that has ended may have left of its sockets."""
+    """Remove the sockets that a dead server may have left."""
     for path in folder.iterdir():
         if path.name.startswith(".s.PGSQL."):
             path.unlink(missing_ok=True)
@@ -274,7 +274,7 @@ def check_port(port: int) -> None:
 
 
 def _here() -> dict[str, str]:
-    """This machine or container, and since when it is up."""
+    """What identifies this machine or container, and its boot."""
     facts = {"host": socket.gethostname()}
     for name, path in (("id", "/etc/machine-id"), ("boot", "/proc/sys/kernel/random/boot_id")):
         with suppress(OSError):
@@ -286,11 +286,11 @@ def _here() -> dict[str, str]:
 
 
 def _refuse_if_elsewhere(folder: Path) -> None:
-    """Raise a TaxiError if a server of another machine or container is at work on the cluster.
+    """Raise a TaxiError if a server of another machine or container uses the cluster.
 
-    Process numbers tell nothing about those. The server's lock does where the drive has locks
-    across machines, as NFS does; the note in it tells whose the server was that hasn't ended as it
-    should.
+    Process ids mean nothing across machines. The server's file lock works where the drive has locks
+    across machines, as NFS does; the content of that file names the machine of a server that was
+    not shut down.
     """
     here = _here()
     with lock_file(folder, "server", fcntl.LOCK_UN) as lock:

@@ -34,11 +34,12 @@ _users: dict[Path, IO[str]] = {}
 
 
 def ensure_running(root: Path) -> str:
-    """Start the warehouse kept under ``root``, unless it runs, until this process ends.
+    """Start the server of the warehouse under ``root`` unless it runs; it stays until this process
+    ends.
 
     :returns: its URL, ``postgresql://…``, by a Unix socket.
     :raises TaxiError: the folder can't be written, the server doesn't start, or another machine's
-        is at work there.
+        uses it.
     """
     folder = cluster_folder(root)
     with _starting(root, folder):
@@ -48,9 +49,9 @@ def ensure_running(root: Path) -> str:
 
 
 def serve(root: Path, port: int) -> bool:
-    """Have the warehouse served on a TCP port of this machine, too, until nobody uses it any more.
+    """Serve the warehouse on a TCP port of this machine, too, until no process uses it any more.
 
-    A server that runs without is started anew, which can't be while somebody uses it.
+    A server that runs without the port is restarted, which isn't possible while a process uses it.
 
     :returns: whether it is served.
     :raises TaxiError: as for ``ensure_running``, or the port is taken.
@@ -80,7 +81,7 @@ def is_served(root: Path, port: int) -> bool:
 
 @contextmanager
 def _starting(root: Path, folder: Path) -> Iterator[None]:
-    """Be the only one that makes, starts or stops the server."""
+    """Be the only process that creates the cluster, starts the server or stops it."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with lock_file(folder, "starting", fcntl.LOCK_EX):
@@ -90,7 +91,7 @@ def _starting(root: Path, folder: Path) -> Iterator[None]:
 
 
 def _use(folder: Path, kind: int = fcntl.LOCK_SH) -> None:
-    """Count as a user until this process ends; as the only one if the lock is for one alone."""
+    """Count as a user until this process ends; as the only one if the lock is exclusive."""
     if folder not in _users:
         _users[folder] = lock_file(folder, "users", kind)
         stop = partial(_stop_if_alone, folder, os.getpid())
