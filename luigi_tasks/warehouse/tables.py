@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from luigi_tasks.catalog import TAXI_TYPES, TaxiType
+from luigi_tasks.catalog import LOOKUPS, TAXI_TYPES, TaxiType
 from luigi_tasks.errors import SystemicError, TaxiError
 from luigi_tasks.tables import Table, TripsTable, Warehouse
 from luigi_tasks.warehouse import migrations
@@ -84,6 +84,8 @@ def _make_sure(cursor: Cursor, *, must_only_look: bool = False) -> bool:
                 drop(cursor, "tables/drop_trips.sql", trips=table)
         create_schemas(cursor, {schema for schema, _ in missing})
         migrations.migrate(cursor, last, found)
+        if not last.is_newer:
+            execute(cursor, "tables/fill_lookups.sql", lookups=LOOKUPS)
         due = {*wanted, *others} if last.is_older else missing | lacking.keys()
         for trips in all_trips:
             if due & {trips.name, trips.other}:
