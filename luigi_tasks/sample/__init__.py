@@ -9,6 +9,15 @@ and its name alone.
 """
 
 from luigi_tasks.sample.services import PARTS, SERVICES, TAXI_TYPES, schema
-from luigi_tasks.sample.write import ROW_GROUP, Counts, write_month
+from luigi_tasks.sample.write import ROW_GROUP, Counts, write_month, write_zones
 
-__all__ = ["PARTS", "ROW_GROUP", "SERVICES", "TAXI_TYPES", "Counts", "schema", "write_month"]
+__all__ = [
+    "PARTS",
+    "ROW_GROUP",
+    "SERVICES",
+    "TAXI_TYPES",
+    "Counts",
+    "schema",
+    "write_month",
+    "write_zones",
+]

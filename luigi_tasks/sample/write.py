@@ -1,10 +1,11 @@
-"""Write months of random trips as parquet, with strays, reversals, twins and duplicates."""
+"""Write months of random trips as parquet, with strays, reversals, twins and duplicates; zones."""
 
 import math
 import os
 import re
 from dataclasses import dataclass
 from datetime import date
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +107,19 @@ def write_month(
     finally:
         partial.unlink(missing_ok=True)
     return counts
+
+
+def write_zones(path: Path) -> int:
+    """Write the names of the taxi zones as the TLC publishes them, and return how many they are."""
+    zones = (files("luigi_tasks.sample") / "zones.csv").read_bytes()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        partial.write_bytes(zones)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+    return zones.count(b"\n") - 1
 
 
 def _one_in(many: int, rows: int) -> int:

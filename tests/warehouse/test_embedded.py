@@ -722,7 +722,7 @@ def test_a_new_warehouse_where_no_settings_are_is_a_warning(
 
 
 def psql(root: Path, *arguments: str, **how: Any) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "luigi_tasks.psql", f"--storage-root={root}", *arguments]
+    command = [sys.executable, "-m", "luigi_tasks", "psql", f"--storage-root={root}", *arguments]
     return subprocess.run(command, cwd=root.parent, capture_output=True, text=True, **how)
 
 
@@ -757,11 +757,18 @@ def test_psql_asks_a_warehouse_and_makes_none(tmp_path: Path) -> None:
 
 @pytest.fixture
 def serve(root: Path) -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
-    """Starts ``python -m luigi_tasks.serve``, which ends with the test."""
+    """Starts ``luigi-tasks serve``, which ends with the test."""
     started = []
 
     def start(*arguments: str) -> "subprocess.Popen[str]":
-        command = [sys.executable, "-m", "luigi_tasks.serve", f"--storage-root={root}", *arguments]
+        command = [
+            sys.executable,
+            "-m",
+            "luigi_tasks",
+            "serve",
+            f"--storage-root={root}",
+            *arguments,
+        ]
         started.append(
             subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         )
