@@ -158,8 +158,7 @@ def test_scripts_can_be_run() -> None:
 def test_bootstrap_knows_which_python_does(
     tmp_path: Path, version: str, code: int, says: str
 ) -> None:
-    (tmp_path / "scripts").mkdir()
-    script = Path(shutil.copy(ROOT / "scripts" / "bootstrap", tmp_path / "scripts"))
+    script = shutil.copytree(ROOT / "scripts", tmp_path / "scripts") / "bootstrap"
     python = tmp_path / "python"
     numbers = version.replace(".", ", ")
     python.write_text(
