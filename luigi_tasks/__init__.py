@@ -11,6 +11,7 @@
     RangeMonthly --of TaxiRefresh                      months that were corrected since
     TaxiReset                                          takes a month out
     TaxiZones       -> taxi_zones                      names of the zones
+    TaxiDerivedTable                                   tables of your own, by subclasses
 
 ``luigi --module luigi_tasks`` offers these. Settings are in ``luigi.cfg``.
 """
@@ -28,11 +29,13 @@ if TYPE_CHECKING:
         TaxiStageLoad,
         TaxiTransform,
     )
+    from luigi_tasks.tasks.derived import TaxiDerivedTable
     from luigi_tasks.tasks.ranges import RangeMonthly
     from luigi_tasks.tasks.upkeep import TaxiRefresh, TaxiReset, TaxiZones
 
 __all__ = [
     "RangeMonthly",
+    "TaxiDerivedTable",
     "TaxiDownload",
     "TaxiError",
     "TaxiMerge",

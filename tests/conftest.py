@@ -229,13 +229,15 @@ class Luigi:
     environment: dict[str, str] = field(default_factory=dict)
     #: How Python starts processes, where it isn't to be this Python's own way.
     start_method: str = ""
+    #: What ``--module`` names.
+    module: str = "luigi_tasks"
 
     def command(self, task: str, *flags: str) -> list[str]:
         binary = [str(Path(PYTHON).with_name("luigi"))]
         if self.start_method:
             binary = [PYTHON, "-c", STARTING_BY, self.start_method]
         settings = [word for flag, value in self.settings.items() for word in (flag, value)]
-        return [*binary, "--module", "luigi_tasks", task, *flags, *settings]
+        return [*binary, "--module", self.module, task, *flags, *settings]
 
     def start(self, task: str, *flags: str) -> "subprocess.Popen[str]":
         return subprocess.Popen(

@@ -46,7 +46,7 @@ class Server:
     def can_run(self, environment: Mapping[str, str]) -> bool:
         """Whether a command with this environment would find what it would by itself."""
         names = environment.keys() | self._environment.keys()
-        early = [name for name in names if name.startswith(READ_EARLY)]
+        early = [name for name in names if name.startswith(READ_EARLY) and name != "PYTHONPATH"]
         return all(environment.get(name) == self._environment.get(name) for name in early)
 
     def run(
@@ -112,6 +112,8 @@ def serve(channel: socket.socket) -> list[str]:
 if __name__ == "__main__":
     sys.argv = serve(socket.socket(fileno=int(sys.argv[1])))
     sys.path[0] = str(Path(sys.argv[0]).parent)
+    if folders := os.environ.get("PYTHONPATH"):
+        sys.path[1:1] = [str(Path(folder).resolve()) for folder in folders.split(os.pathsep)]
 
     import luigi.cmdline
     from luigi.configuration import LuigiConfigParser

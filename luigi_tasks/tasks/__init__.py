@@ -10,11 +10,13 @@ from luigi_tasks.tasks.chain import (
     TaxiStageLoad,
     TaxiTransform,
 )
+from luigi_tasks.tasks.derived import TaxiDerivedTable
 from luigi_tasks.tasks.ranges import RangeMonthly
 from luigi_tasks.tasks.upkeep import TaxiRefresh, TaxiReset, TaxiZones
 
 __all__ = [
     "RangeMonthly",
+    "TaxiDerivedTable",
     "TaxiDownload",
     "TaxiMerge",
     "TaxiPublished",

@@ -153,6 +153,21 @@ class ZonesTarget(TableTarget):
         return warehouse.has_zones(self.warehouse, self.update_id)
 
 
+class DerivedTarget(luigi.Target):
+    """A month's rows in a user's table, as of the month's last load."""
+
+    def __init__(self, opened: Warehouse, table: warehouse.DerivedTable, month: Month) -> None:
+        self.warehouse, self.table, self.month = opened, table, month
+
+    def __str__(self) -> str:
+        return f"{self.month} in {'.'.join(self.table.name)}"
+
+    def exists(self) -> bool:
+        months = [self.month.first_day]
+        taxi_type = self.month.taxi_type
+        return bool(warehouse.derived_months(self.warehouse, self.table, taxi_type, months))
+
+
 def is_of_today(load: Load | None, files: MonthFiles) -> bool:
     """Whether something was loaded from the source and by the transform of today's settings."""
     return load is not None and load.script == script.identity() and is_of_source(load, files)

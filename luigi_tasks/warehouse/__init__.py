@@ -1,11 +1,18 @@
 """The warehouse: the only package that talks to PostgreSQL.
 
-``ledger`` answers questions; ``staging``, ``merging`` and ``zones`` change what is loaded.
+``ledger`` answers questions; ``staging``, ``merging`` and ``zones`` change what is loaded, and
+``derived`` what users derive from it.
 """
 
 from luigi_tasks.records import LastLoad, Load, Merged, MergedEdition
 from luigi_tasks.tables import Tables, Warehouse
 from luigi_tasks.warehouse.connection import Cursor, connect, url
+from luigi_tasks.warehouse.derived import (
+    DerivedTable,
+    derive,
+    derived_months,
+    replace_derived_rows,
+)
 from luigi_tasks.warehouse.errors import TransientError
 from luigi_tasks.warehouse.ledger import (
     is_empty,
@@ -32,6 +39,7 @@ from luigi_tasks.warehouse.zones import ZONES_PREFIX, has_zones, load_zones, set
 __all__ = [
     "ZONES_PREFIX",
     "Cursor",
+    "DerivedTable",
     "LastLoad",
     "Load",
     "Merged",
@@ -43,6 +51,8 @@ __all__ = [
     "check_locks",
     "connect",
     "delete_markers",
+    "derive",
+    "derived_months",
     "has_zones",
     "is_empty",
     "last_load",
@@ -58,6 +68,7 @@ __all__ = [
     "query",
     "read_staged",
     "record_edition",
+    "replace_derived_rows",
     "reset",
     "set_marker",
     "set_reader",

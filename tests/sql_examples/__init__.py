@@ -52,3 +52,5 @@ references = [("public", "green_trips", "pickup_location_id", "location_id", Tru
 location_ids = [1]
 advisory_locks, name, pid, pids = 1, "green 2024-01", 1, [1]
 lock_timeout = "3600s"
+month_trips, derived, query = ("pg_temp", "month_trips"), ("taxi", "daily"), "SELECT 1 AS one"
+pickups, prefix = [{"start": start, "stop": stop}], "text"
