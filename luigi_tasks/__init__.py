@@ -22,6 +22,8 @@ from typing import TYPE_CHECKING, Any
 from luigi_tasks.errors import TaxiError
 
 if TYPE_CHECKING:
+    from psycopg2.extensions import connection
+
     from luigi_tasks.tasks.chain import (
         TaxiDownload,
         TaxiMerge,
@@ -45,7 +47,22 @@ __all__ = [
     "TaxiStageLoad",
     "TaxiTransform",
     "TaxiZones",
+    "connect",
 ]
+
+
+def connect() -> "connection":
+    """Connect to the warehouse of the settings, by psycopg2.
+
+    An embedded server is started, and runs until Python ends.
+
+    :raises TaxiError: the embedded server doesn't start.
+    """
+    import psycopg2
+
+    from luigi_tasks import config, warehouse
+
+    return psycopg2.connect(warehouse.url(config.open_warehouse()))
 
 
 def __getattr__(name: str) -> Any:
