@@ -16,7 +16,6 @@ from luigi_tasks import tasks
 from luigi_tasks.__main__ import COMMANDS
 from luigi_tasks.catalog import read_zones
 
-pytestmark = pytest.mark.bare_install
 URL = "postgresql://taxi:secret@db.example.org/trips"
 
 
@@ -34,6 +33,7 @@ def write_psql(folder: Path, lines: str) -> dict[str, str]:
     return {"PATH": f"{folder}:{os.environ['PATH']}"}
 
 
+@pytest.mark.bare_install
 def test_help_has_a_line_for_every_command_and_task(tmp_path: Path) -> None:
     helped = run("--help", cwd=tmp_path)
     assert (helped.returncode, helped.stderr) == (0, "")
@@ -90,6 +90,7 @@ def test_a_percent_sign_in_a_flag_is_one_however_settings_are_written(
     assert refused.returncode == 1
 
 
+@pytest.mark.bare_install
 def test_psql_gets_its_arguments_in_their_order(tmp_path: Path) -> None:
     """And the password by its environment."""
     program = write_psql(tmp_path, 'printf "%s\\n" "$@"; echo $PGPASSWORD; exit 3')

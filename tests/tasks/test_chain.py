@@ -203,6 +203,7 @@ def test_the_bare_command_takes_its_range_from_luigi_cfg(
         ]
 
 
+@pytest.mark.bare_install
 @on_one_server
 def test_two_workers_make_what_one_makes(
     command: Luigi, database: Database, undisturbed: Undisturbed
