@@ -260,7 +260,13 @@ def test_other_commands_take_their_arguments(command: str, tmp_path: Path) -> No
         assert names <= {*re.findall(r"[a-z_]+", read("bench/__main__.py"))}
 
 
-KNOWN_PROGRAMS = {".venv/bin/luigi", ".venv/bin/luigid", "docker", "export"}
+KNOWN_PROGRAMS = {
+    ".venv/bin/luigi",
+    ".venv/bin/luigi-tasks",
+    ".venv/bin/luigid",
+    "docker",
+    "export",
+}
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
@@ -271,6 +277,14 @@ def test_every_block_is_of_a_kind_that_is_checked(document: str) -> None:
             program = re.sub(r"^(\w+=\S+ )*", "", command).split()[0]
             assert program in KNOWN_PROGRAMS or (ROOT / program).is_file(), command
     assert not re.search(r"^ {4}(scripts|\.venv)/", prose_of(document), re.MULTILINE)
+
+
+def test_the_command_of_the_docs_lists_what_they_say() -> None:
+    [parameter] = commands_of(DOCUMENTS, ".venv/bin/luigi-tasks")
+    _, *words = str(parameter.values[0]).split()
+    run = subprocess.run([PYTHON, "-m", "luigi_tasks", *words], capture_output=True, text=True)
+    assert run.returncode == 0
+    assert all(name in run.stdout for name in ("psql", "serve", "sample", "TaxiDerivedTable"))
 
 
 def test_luigid_has_the_flags_that_are_named() -> None:
@@ -461,17 +475,20 @@ def test_the_exit_codes_of_the_docs_are_those_of_luigi_cfg() -> None:
     assert {20, 30, 35, 40} <= documented
 
 
+def text_of(node: ast.AST) -> str:
+    """A text of the code, with \N{HORIZONTAL ELLIPSIS} for what is filled in; empty for others."""
+    if isinstance(node, ast.JoinedStr):
+        parts = [p.value if isinstance(p, ast.Constant) else "…" for p in node.values]
+        return "".join(map(str, parts))
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return re.sub(r"%[sdg]|%\.\d[fg]", "…", node.value)
+    return ""
+
+
 def texts_of_the_code() -> str:
-    """Every text of the package, with \N{HORIZONTAL ELLIPSIS} for what is filled in."""
-    texts = []
-    for file in sorted((ROOT / "luigi_tasks").glob("**/*.py")):
-        for node in ast.walk(ast.parse(file.read_text())):
-            if isinstance(node, ast.JoinedStr):
-                parts = [p.value if isinstance(p, ast.Constant) else "…" for p in node.values]
-                texts.append("".join(map(str, parts)))
-            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-                texts.append(re.sub(r"%[sdg]|%\.\d[fg]", "…", node.value))
-    return "\n".join(texts)
+    files = sorted((ROOT / "luigi_tasks").glob("**/*.py"))
+    nodes = (node for file in files for node in ast.walk(ast.parse(file.read_text())))
+    return "\n".join(map(text_of, nodes))
 
 
 def test_the_messages_that_are_explained_are_in_the_code() -> None:
@@ -489,6 +506,30 @@ def test_the_messages_that_are_explained_are_in_the_code() -> None:
     ]
     ours = {"luigi.cfg", "LUIGI_CONFIG_PATH"}
     assert [part for part in missing if part not in ours] == []
+
+
+def test_every_mistake_that_has_words_is_explained() -> None:
+    """By a part of its message, which is enough to find it."""
+    page = read("docs/troubleshooting.md")
+    rows = re.findall(r"^\| (`.+?) \| ", page, re.MULTILINE)
+    parts = {
+        part.strip(" :;,")
+        for row in rows
+        for message in re.findall(r"`([^`]+)`", row)
+        for part in message.split("…")
+        if re.search(r"\w{3}", part)
+    }
+    unexplained = []
+    for file in sorted((ROOT / "luigi_tasks").glob("**/*.py")):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if not (isinstance(node, ast.Call) and node.args):
+                continue
+            if ast.unparse(node.func) in ("TaxiError", "SystemicError", "ExceededError"):
+                message = text_of(node.args[0])
+                has_words = len(re.findall(r"[a-z]{3,}", message)) > 3
+                if has_words and not any(part in message for part in parts):
+                    unexplained.append(message)
+    assert unexplained == []
 
 
 # --- scripts and packaging ----------------------------------------------------------------------
