@@ -76,7 +76,10 @@ class Server:
 
 def _embedded_server(folder: Path) -> Iterator[Server]:
     with embedded_database(folder) as database:
-        yield Server(Path(database.url.partition("host=")[2]))
+        server = Server(Path(database.url.partition("host=")[2]))
+        server.execute("ALTER SYSTEM SET fsync = off")
+        server.execute("SELECT pg_reload_conf()")
+        yield server
 
 
 def _system_binaries() -> Path | None:
