@@ -1,17 +1,17 @@
-"""The exceptions for a mistake that someone can act on."""
+"""Exceptions that someone can act on."""
 
 import errno
 
 
 class TaxiError(Exception):
-    """What was got, what was wanted and what to do about it, in one line."""
+    """A user error. Its message says on one line what was found, what was wanted, what to do."""
 
 
 class SystemicError(TaxiError):
-    """A fault of the machine or the warehouse: any other month would meet it, too."""
+    """A fault of the machine or the warehouse, which any other month would meet as well."""
 
 
-#: What a machine hasn't, whatever was to be done: room, writable disks, files, memory.
+#: Errors of a machine that is out of space, files or memory, or whose disk is read-only.
 _LACKING = (
     errno.ENOSPC,
     errno.EDQUOT,

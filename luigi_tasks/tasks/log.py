@@ -33,7 +33,7 @@ class OneLine(logging.Filter):
             return False
         if logging.getLogger(record.name).isEnabledFor(logging.DEBUG):
             return True
-        error = _mistake(record.exc_info[1]) if record.exc_info else None
+        error = _user_error(record.exc_info[1]) if record.exc_info else None
         if error:
             happened, message = record.getMessage(), " ".join(_message(error).split())
             if is_systemic(error):
@@ -51,8 +51,8 @@ class OneLine(logging.Filter):
         return True
 
 
-def _mistake(error: BaseException | None) -> Exception | None:
-    """The mistake that an exception is, or comes from."""
+def _user_error(error: BaseException | None) -> Exception | None:
+    """The user error that an exception is, or that caused it."""
     while error is not None:
         if isinstance(error, (TaxiError, ParameterException, TaskClassException, RPCError)):
             return error
