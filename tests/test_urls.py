@@ -4,7 +4,7 @@ import pickle
 
 import pytest
 
-from luigi_tasks.config import FromEnvironment
+from luigi_tasks.config.templates import FromEnvironment
 from luigi_tasks.urls import Url
 
 FULL = "https://me:s%3Acret@host:8080/a%20b/c.parquet?signature=secret&x"

@@ -175,7 +175,7 @@ def remove(*files: Path) -> None:
             for left in file.parent.glob(f"{file.name}*"):
                 left.unlink(missing_ok=True)
     except OSError as error:
-        logger.warning("files that aren't needed any more couldn't be deleted: %s", error)
+        logger.warning("files that aren't needed are still there: %s", error)
 
 
 def left_over(root: Path) -> set[Month]:

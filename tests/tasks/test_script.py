@@ -1034,6 +1034,7 @@ def older(months: Months) -> Months:
     months.load(trips(3))
     drop = ", ".join(f"DROP COLUMN {name}" for name in NEW_COLUMNS)
     months.database.query(f"ALTER TABLE load_history {drop}")
+    months.database.query("DROP TABLE warehouse_version")
     return months
 
 
