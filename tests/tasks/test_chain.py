@@ -205,6 +205,14 @@ def test_the_bare_command_takes_its_range_from_luigi_cfg(
 
 @pytest.mark.bare_install
 @on_one_server
+def test_workers_load_into_the_warehouse_that_is_named(command: Luigi, database: Database) -> None:
+    """On every Python that scripts/check-installs finds, however it starts processes."""
+    succeeded(command.merge_range("green", "2024-02", "2024-04", "--workers=2"))
+    assert database.ledger("rows_read") == [(605,), (605,)]
+    assert not (command.folder / "data" / "warehouse").exists()
+
+
+@on_one_server
 def test_two_workers_make_what_one_makes(
     command: Luigi, database: Database, undisturbed: Undisturbed
 ) -> None:
