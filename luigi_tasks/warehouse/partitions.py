@@ -70,11 +70,9 @@ def attach(cursor: Cursor, trips: TripsTable, month: Month, staging: Table) -> N
     """
     partition = trips.partition(month)
     names = {"trips": trips.name, "staging": staging, "partition": partition, **month.bounds}
-    [(is_logged,)] = rows(cursor, "merge/is_logged.sql", staging=staging)
     execute(
         cursor,
         "merge/make_partition.sql",
-        is_logged=is_logged,
         numbered=[column.name for column in columns_of(cursor, trips.name) if column.is_identity],
         key=key_name(staging),
         partition_key=key_name(partition),

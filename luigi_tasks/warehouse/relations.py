@@ -112,14 +112,16 @@ def drop(cursor: Cursor, file: str, **names: Any) -> None:
 
 def create_schemas(cursor: Cursor, schemas: Iterable[str]) -> None:
     """Create those of the schemas that don't exist."""
-    for schema in missing_schemas(cursor, schemas):
-        execute(cursor, "tables/create_schema.sql", schema=schema)
+    for statement in missing_schemas(cursor, schemas):
+        cursor.execute(statement)
 
 
 def missing_schemas(cursor: Cursor, schemas: Iterable[str]) -> list[str]:
-    """Those of the schemas that don't exist."""
-    file = "tables/missing_schemas.sql"
-    return [schema for schema in sorted(schemas) if rows(cursor, file, schema=schema)]
+    """The statements that create those of the schemas that don't exist."""
+    if not (wanted := sorted(schemas)):
+        return []
+    found = rows(cursor, "tables/missing_schemas.sql", schemas=wanted)
+    return [statement for (statement,) in found]
 
 
 @contextmanager

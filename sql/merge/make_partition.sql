@@ -1,9 +1,7 @@
 -- Give a staging table all that the month's partition has, without attaching it yet. The constraint
 -- saves ATTACH from reading the table while it blocks others.
-{% if not is_logged %}
 ALTER TABLE {{ staging | identifier }} SET LOGGED;
 
-{% endif %}
 ALTER TABLE {{ staging | identifier }}
 ADD CONSTRAINT pickup_month CHECK (
     pickup_datetime >= {{ start | value }}

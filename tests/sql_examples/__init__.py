@@ -30,10 +30,10 @@ version_table = ("taxi", "warehouse_version")
 ledger_comment = markers_comment = zones_comment = comment_of_trips = package = "text"
 owns_markers, migration = True, 1
 zones_table, trips_view = ("taxi", "taxi_zones"), ("taxi", "trips")
-schema = "taxi"
+schema, schemas = "taxi", ["taxi"]
 wanted = [(table, ["unique_row_id"])]
 key = partition_key = "a_key"
-is_logged = is_only = becomes_partition = are_new = is_new = True
+is_only = becomes_partition = are_new = is_new = True
 growth = 1.0
 description = role = hashed = "text"
 new = ["request_source"]
