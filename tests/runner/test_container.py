@@ -44,6 +44,8 @@ from luigi_tasks.source import Edition
 from luigi_tasks.storage import MonthFiles
 from luigi_tasks.tasks.transform_job import TransformJob
 
+pytestmark = pytest.mark.slow
+
 Set = Callable[[str, str, str], None]
 
 # --- what a job sees ----------------------------------------------------------------------------

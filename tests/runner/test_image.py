@@ -36,6 +36,8 @@ from luigi_tasks.runner import Job
 from luigi_tasks.runner.docker import engine as the_engine
 from luigi_tasks.runner.docker import image
 
+pytestmark = pytest.mark.slow
+
 Set = Callable[[str, str, str], None]
 CREDENTIALS = {"username": USERNAME, "password": PASSWORD}
 

@@ -16,6 +16,8 @@ from luigi_tasks import source
 from luigi_tasks.errors import TaxiError
 from luigi_tasks.source import network, stores
 
+pytestmark = pytest.mark.slow
+
 URL = "s3://trip-data/a.csv"
 CONTENT = b"VendorID\n" * 300_000
 

@@ -28,6 +28,8 @@ from mirror import Cut, Header, Mirror, Status
 
 import luigi_tasks
 
+pytestmark = pytest.mark.slow
+
 MONTHS = ("2024-01", "2024-04")
 on_one_server = pytest.mark.parametrize("server", ["embedded"], indirect=True)
 

@@ -14,6 +14,8 @@ from luigi_tasks import RangeMonthly, TaxiMerge, TaxiRefresh, config
 from luigi_tasks.catalog import ALWAYS_SELECTED, TAXI_TYPES
 from luigi_tasks.errors import TaxiError
 
+pytestmark = pytest.mark.slow
+
 Set = Callable[[str, str, str], None]
 on_one_server = pytest.mark.parametrize("server", ["embedded"], indirect=True)
 JANUARY, FEBRUARY = date(2024, 1, 1), date(2024, 2, 1)

@@ -15,6 +15,8 @@ from months import FEBRUARY, Months, trip, trips
 
 from luigi_tasks.errors import TaxiError
 
+pytestmark = pytest.mark.slow
+
 on_one_server = pytest.mark.parametrize("server", ["embedded"], indirect=True)
 MONTHS = ("2024-01", "2024-02", "2024-03")
 

@@ -27,6 +27,8 @@ from luigi_tasks.tasks import (
 from luigi_tasks.tasks.transform_job import Transformed, TransformJob
 from luigi_tasks.transform import transform
 
+pytestmark = pytest.mark.slow
+
 Set = Callable[[str, str, str], None]
 CHAIN: list[type[luigi.Task]] = [TaxiDownload, TaxiTransform, TaxiStageLoad, TaxiMerge]
 on_one_server = pytest.mark.parametrize("server", ["embedded"], indirect=True)

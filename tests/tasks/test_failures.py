@@ -33,6 +33,8 @@ from luigi_tasks.runner import CommandError, Job
 from luigi_tasks.sample import schema
 from luigi_tasks.tasks.log import OneLine
 
+pytestmark = pytest.mark.slow
+
 KILLED_AT = Path(__file__).parent / "killed_at.py"
 WRONG_VALUE, FAILED, NOT_ASKED = 40, 30, 35
 

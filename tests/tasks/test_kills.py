@@ -23,6 +23,8 @@ from conftest import (
 )
 from mirror import Mirror
 
+pytestmark = pytest.mark.slow
+
 KILLED_AT = Path(__file__).parent / "killed_at.py"
 
 #: Where it makes files, and where it writes tables.

@@ -41,7 +41,10 @@ PUBLISHED = {
     "trip_type": "trip_type",
     "congestion_surcharge": "congestion_surcharge",
 }
-pytestmark = pytest.mark.parametrize("server", ["embedded"], indirect=True)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.parametrize("server", ["embedded"], indirect=True),
+]
 #: Which no month before 2025 has.
 LATER = "cbd_congestion_fee"
 TIMES = ("pickup_datetime", "dropoff_datetime")

@@ -15,6 +15,8 @@ from mirror import Mirror, Replace, Status
 from luigi_tasks.records import RemoteMetadata
 from luigi_tasks.warehouse import MergedEdition
 
+pytestmark = pytest.mark.slow
+
 on_one_server = pytest.mark.parametrize("server", ["embedded"], indirect=True)
 MONTHS = ("2024-01", "2024-02", "2024-03")
 AT = datetime(2024, 3, 20, 12, tzinfo=timezone.utc)

@@ -22,6 +22,8 @@ from luigi_tasks import chunks
 from luigi_tasks.errors import TaxiError
 from luigi_tasks.warehouse import encoding
 
+pytestmark = pytest.mark.slow
+
 on_one_server = pytest.mark.parametrize("server", ["embedded"], indirect=True)
 
 

@@ -31,6 +31,8 @@ from luigi_tasks.errors import TaxiError
 from luigi_tasks.warehouse import connection, embedded
 from luigi_tasks.warehouse.embedded import cluster, server
 
+pytestmark = pytest.mark.slow
+
 #: Uses the warehouse until its standard input ends.
 USE = """
 import sys

@@ -34,6 +34,8 @@ from luigi_tasks.warehouse import (
 )
 from luigi_tasks.warehouse.locks import ADVISORY_LOCKS
 
+pytestmark = pytest.mark.slow
+
 Settings = Callable[[str, str, str], None]
 
 on_one_server = pytest.mark.parametrize("server", ["embedded"], indirect=True)
