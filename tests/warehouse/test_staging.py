@@ -217,7 +217,7 @@ def test_a_column_that_no_file_can_fill_is_refused_before_any_row_is_sent(months
     [
         (
             "ALTER COLUMN fare_amount TYPE numeric(8, 2)",
-            r"column fare_amount is numeric\(8,2\), and trips have double precision there",
+            r"column fare_amount is numeric\(8,2\), and trips need double precision",
         ),
         (
             "DROP COLUMN tip_amount CASCADE, ADD COLUMN tip_amount float8 "
