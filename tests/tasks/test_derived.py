@@ -5,6 +5,8 @@ import signal
 import pytest
 from conftest import Database, Luigi, Published, Run
 
+pytestmark = pytest.mark.slow
+
 MODULE = '''
 import os
 import signal
