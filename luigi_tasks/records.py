@@ -195,10 +195,6 @@ class MergedEdition:
     bytes: int
     sha256: str
 
-    def differs(self, remote: RemoteMetadata) -> bool:
-        """Whether the source has another edition, by its metadata."""
-        return remote.differs(self)
-
 
 @dataclass(frozen=True)
 class LastLoad:

@@ -17,9 +17,7 @@ from luigi_tasks.config.resolved import (
     schema,
     schema_contract,
     selected,
-    staging_table,
     storage_root,
-    trips_table,
 )
 from luigi_tasks.config.sections import (
     cleanup,
@@ -47,12 +45,10 @@ __all__ = [
     "schema_contract",
     "selected",
     "source",
-    "staging_table",
     "storage",
     "storage_root",
     "transform",
     "trips",
-    "trips_table",
     "warehouse",
 ]
 

@@ -19,7 +19,12 @@ from luigi.parameter import ParameterException
 from luigi_tasks.catalog import QUALITY_CHECKS, TAXI_TYPES
 from luigi_tasks.config import defaults
 from luigi_tasks.config.defaults import packaged
-from luigi_tasks.config.resolved import selected_columns, staging_table, storage_root, trips_table
+from luigi_tasks.config.resolved import (
+    month_tables,
+    open_warehouse,
+    selected_columns,
+    storage_root,
+)
 from luigi_tasks.config.sections import (
     LUIGIS_SECTIONS,
     SECTIONS,
@@ -31,6 +36,7 @@ from luigi_tasks.config.sections import (
 )
 from luigi_tasks.config.templates import FromEnvironment, Written, keys_of
 from luigi_tasks.errors import TaxiError
+from luigi_tasks.months import Month
 from luigi_tasks.urls import Url, redacted
 
 
@@ -191,13 +197,14 @@ def _are_texts(values: Iterable[Any]) -> bool:
 
 
 def _check_tables(taxi_type: str, month: date) -> None:
-    tables = [trips_table(name) for name in TAXI_TYPES]
+    opened = open_warehouse()
+    tables = [trips.name for trips in opened.trips.values()]
     if len(set(tables)) < len(tables):
         raise TaxiError("[trips] table: must differ by taxi type; use {{ taxi_type }} in it")
-    staging = staging_table(taxi_type, month)
-    others = {staging_table(name, date(1999, 1, 1)) for name in TAXI_TYPES}
-    others |= {staging_table(name, month) for name in TAXI_TYPES if name != taxi_type}
-    if staging in others or staging in tables:
+    checked = Month(taxi_type, month)
+    others = [Month(name, day) for name in TAXI_TYPES for day in (month, date(1999, 1, 1))]
+    taken = {month_tables(opened, other).staging for other in others if other != checked}
+    if month_tables(opened, checked).staging in taken.union(tables):
         raise TaxiError(
             "[trips] staging_table: must differ by taxi type and month; "
             "use {{ taxi_type }} and {{ month }} in it"

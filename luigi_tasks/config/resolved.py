@@ -3,7 +3,6 @@
 import os
 import re
 from dataclasses import replace
-from datetime import date
 from pathlib import Path
 
 from luigi_tasks.catalog import ALWAYS_SELECTED, TAXI_TYPES, TaxiType
@@ -32,22 +31,19 @@ def storage_root() -> Path:
 
 def open_warehouse() -> Warehouse:
     """The warehouse that the settings describe. Each value is rendered once."""
-    settings, own_schema, names = warehouse(), schema(), trips()
+    settings, own = warehouse(), schema()
+    tables = {}
+    for taxi_type in TAXI_TYPES:
+        rendered = trips().render("table", taxi_type=taxi_type)
+        name = _table_name("[trips] table", rendered, own)
+        tables[taxi_type] = TripsTable(selected(taxi_type), name)
     return Warehouse(
         url=settings.render("url"),
         root=storage_root(),
-        schema=own_schema,
+        schema=own,
         lock_timeout=settings.lock_timeout,
         retries=settings.retries,
-        trips={
-            taxi_type: TripsTable(
-                selected(taxi_type),
-                _table_name(
-                    "[trips] table", names.render("table", taxi_type=taxi_type), own_schema
-                ),
-            )
-            for taxi_type in TAXI_TYPES
-        },
+        trips=tables,
     )
 
 
@@ -68,17 +64,6 @@ def schema() -> str:
     if is_postgresqls(name):
         raise TaxiError(f"[warehouse] schema: {name!r} is PostgreSQL's own")
     return name
-
-
-def trips_table(taxi_type: str) -> Table:
-    """The schema and name of a taxi type's table."""
-    return _table_name("[trips] table", trips().render("table", taxi_type=taxi_type), schema())
-
-
-def staging_table(taxi_type: str, month: date) -> Table:
-    """The schema and name of a month's staging table."""
-    rendered = trips().render("staging_table", taxi_type=taxi_type, month=month)
-    return _table_name("[trips] staging_table", rendered, schema())
 
 
 def _table_name(key: str, rendered: str, own_schema: str) -> Table:

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from luigi_tasks.errors import SystemicError, TaxiError
-from luigi_tasks.runner.docker import run_container
 from luigi_tasks.runner.job import CommandError, Job, JobResult, NoRoomError
 from luigi_tasks.runner.process import run_process
 from luigi_tasks.runner.reports import Reports
@@ -62,6 +61,8 @@ def _run_in(
     """Run a job; its exit code, with its output files in the folder while the context lasts."""
     if kind == "process":
         return nullcontext(run_process(job, folder, reports, settings))
+    from luigi_tasks.runner.docker import run_container
+
     return run_container(job, folder, reports, settings)
 
 

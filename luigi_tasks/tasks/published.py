@@ -65,7 +65,7 @@ def changed(taxi_type: str, months: Sequence[date]) -> set[date]:
     return {
         month
         for month, found in answers.items()
-        if isinstance(found, TaxiError) or (found and merged[month].differs(found))
+        if isinstance(found, TaxiError) or (found and found.differs(merged[month]))
     }
 
 

@@ -5,6 +5,7 @@ warehouse of an earlier version, which has no such row, gets all of them.
 """
 
 import re
+from collections.abc import Container
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import version
@@ -14,7 +15,7 @@ from luigi_tasks.catalog import LOOKUPS, ZONES_COMMENT
 from luigi_tasks.errors import SystemicError
 from luigi_tasks.tables import Table, Warehouse
 from luigi_tasks.warehouse.connection import Cursor
-from luigi_tasks.warehouse.relations import Relation, create, find
+from luigi_tasks.warehouse.relations import Relation, create
 from luigi_tasks.warehouse.sql import execute, own_tables, rows
 
 #: Our tables are recognised by their comments.
@@ -57,12 +58,13 @@ def control_tables(warehouse: Warehouse) -> dict[Table, str]:
     }
 
 
-def read_version(cursor: Cursor) -> Version:
+def read_version(cursor: Cursor, found: Container[Table]) -> Version:
     """The version of the warehouse.
 
+    :param found: the tables that exist.
     :raises SystemicError: it was changed by a later package, which this one doesn't understand.
     """
-    if not find(cursor, [own_tables(cursor.warehouse)["version_table"]]):
+    if own_tables(cursor.warehouse)["version_table"] not in found:
         return Version(0, "0")
     recorded = [Version(*facts) for facts in rows(cursor, "migrations/read_version.sql")]
     last = recorded[0] if recorded else Version(0, "0")

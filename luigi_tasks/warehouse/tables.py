@@ -66,7 +66,7 @@ def _make_sure(cursor: Cursor, *, must_only_look: bool = False) -> bool:
             raise foreign(cursor, relation, table)
     for trips in all_trips:
         check_partition(cursor, trips.name, trips.other)
-    last = migrations.read_version(cursor)
+    last = migrations.read_version(cursor, found)
     outdated = _with_other_columns(cursor, found)
     lacking = _lacking_columns(cursor, found.keys() - outdated)
     refuse_other_ledgers(cursor, [trips.name for trips in all_trips if trips.name in found])

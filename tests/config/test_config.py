@@ -14,6 +14,7 @@ from typing import Any
 
 import luigi
 import pytest
+import wired
 from conftest import ROOT, skip
 from luigi.cmdline_parser import CmdlineParser
 from luigi.configuration import LuigiTomlParser
@@ -387,7 +388,7 @@ def test_a_value_is_a_template(settings: Set, template: str, rendered: str) -> N
 def test_a_template_may_use_another_of_its_section(settings: Set) -> None:
     settings("trips", "table", "taxi.{{ taxi_type }}")
     settings("trips", "staging_table", "{{ table }}_in_{{ month }}")
-    assert config.staging_table("green", JANUARY) == ("taxi", "green_in_2024_01")
+    assert wired.opened("green", JANUARY)[1].staging == ("taxi", "green_in_2024_01")
 
 
 def test_a_source_may_have_a_name(settings: Set) -> None:
@@ -493,7 +494,7 @@ def test_a_staging_table_is_named_by_an_identifier(
     settings: Set, template: str, name: tuple[str, str]
 ) -> None:
     settings("trips", "staging_table", template)
-    assert config.staging_table("green", JANUARY) == name
+    assert wired.opened("green", JANUARY)[1].staging == name
 
 
 @pytest.mark.parametrize(

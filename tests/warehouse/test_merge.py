@@ -197,9 +197,9 @@ def test_a_merge_reads_the_partition_of_its_month_alone(months: Months, month: d
         statement = render(
             cursor,
             "merge/merge.sql",
-            source=config.staging_table("green", month),
+            source=wired.opened("green", month)[1].staging,
             are_new=False,
-            trips=config.trips_table("green"),
+            trips=config.open_warehouse().trips["green"].name,
             names=[column.name for column in GREEN.columns],
             **bounds(month),
         )

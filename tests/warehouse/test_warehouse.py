@@ -105,7 +105,7 @@ def test_what_is_missing_is_created_and_what_is_there_stays(months: Months, lost
 )
 def test_trips_go_to_the_table_of_the_settings(months: Months, settings: Set, table: str) -> None:
     settings("trips", "table", table)
-    schema, name = config.trips_table("green")
+    schema, name = config.open_warehouse().trips["green"].name
     for _ in range(2):
         months.load([*trips(2), *STRAYS])
         assert wired.merged_months("green", [JANUARY]) == {JANUARY}
