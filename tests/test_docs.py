@@ -455,7 +455,7 @@ def test_settings_and_flags_that_are_named_exist(document: str) -> None:
     }
     flags |= {f"--{key.replace('_', '-')}" for key in KEYS["core"]}
     flags |= {"--module", "--of", "--of-params", "--start", "--stop", "--month", "--taxi-type"}
-    flags |= {"--port", "--help", "--quick", "--storage-root"}  # of scripts
+    flags |= {"--all", "--port", "--help", "--quick", "--storage-root"}  # of scripts
     for code in code_of(document):
         for flag in re.findall(r"(?<![\w-])--[a-z][a-z-]*", code):
             assert flag in flags, code
