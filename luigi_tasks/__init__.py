@@ -9,6 +9,7 @@
 
     RangeMonthly --of TaxiMerge                        all of that for a range of months
     RangeMonthly --of TaxiRefresh                      months that were corrected since
+    TaxiDue                                            whatever is due, of all services
     TaxiReset                                          takes a month out
     TaxiZones       -> taxi_zones                      names of the zones
     TaxiDerivedTable                                   tables of your own, by subclasses
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
         TaxiTransform,
     )
     from luigi_tasks.tasks.derived import TaxiDerivedTable
+    from luigi_tasks.tasks.due import TaxiDue
     from luigi_tasks.tasks.ranges import RangeMonthly
     from luigi_tasks.tasks.upkeep import TaxiRefresh, TaxiReset, TaxiZones
 
@@ -39,6 +41,7 @@ __all__ = [
     "RangeMonthly",
     "TaxiDerivedTable",
     "TaxiDownload",
+    "TaxiDue",
     "TaxiError",
     "TaxiMerge",
     "TaxiPublished",
@@ -83,7 +86,7 @@ if "luigi.cmdline" in sys.modules:  # the command luigi runs us, not a program w
     stopping.install()
 
 if "luigi" in sys.modules:  # so that --module luigi_tasks registers them
-    from luigi_tasks.tasks import ranges  # noqa: F401
+    from luigi_tasks.tasks import due  # noqa: F401
 
     if "luigi.cmdline" in sys.modules:
         from luigi_tasks.tasks import worker

@@ -1,10 +1,30 @@
 """Exceptions that someone can act on."""
 
 import errno
+from typing import Any
 
 
 class TaxiError(Exception):
     """A user error. Its message says on one line what was found, what was wanted, what to do."""
+
+
+class ContentError(TaxiError):
+    """A published file can't be loaded as it is, until another edition of it is published.
+
+    ``edition`` is the file's, where it is known, and ``original`` what it failed by at first, where
+    it has failed before and isn't tried again.
+    """
+
+    edition: Any = None
+    original: str = ""
+
+
+class PassingError(TaxiError):
+    """A source can't be asked, or broke off; another attempt may succeed."""
+
+
+class GivenWayError(TaxiError):
+    """Another run has the month, and this one ends in its favour."""
 
 
 class SystemicError(TaxiError):

@@ -49,14 +49,15 @@ class Warehouse:
 
     ``url`` is ``embedded``, for a server of our own under the folder ``root``, or a URL such as
     ``postgresql://user@host/database``. ``schema`` is that of ledger, markers, lookups and views.
-    ``lock_timeout`` is in minutes, 0 for no limit; ``retries`` counts further attempts after the
-    connection failed. ``trips`` is by taxi type.
+    ``lock_timeout``, of a wait, and ``time_limit``, of a statement, are in minutes, 0 for no limit;
+    ``retries`` counts further attempts after the connection failed. ``trips`` is by taxi type.
     """
 
     url: str
     root: Path
     schema: str
     lock_timeout: float
+    time_limit: float
     retries: int
     trips: Mapping[str, TripsTable]
 

@@ -146,6 +146,10 @@ def new_database(server: Server) -> Iterator[Callable[[], str]]:
         server.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
+#: Tables whose rows tell when and how often something was done.
+HISTORY = ("load_history", "table_updates", "runs", "load_attempts")
+
+
 @dataclass
 class Database:
     """An empty database and questions to it."""
@@ -183,7 +187,7 @@ class Database:
                 f"SELECT count(*), md5(string_agg(t::text, E'\\n' ORDER BY t::text)) FROM {table} t"
             )
             for table, kind in relations
-            if kind == "r" and table not in ("load_history", "table_updates")
+            if kind == "r" and table not in HISTORY
         }
         return {
             "relations": relations,

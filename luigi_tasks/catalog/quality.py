@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Mapping
 
-from luigi_tasks.errors import TaxiError
+from luigi_tasks.errors import ContentError
 
 logger = logging.getLogger("luigi-interface.quality")
 
@@ -21,7 +21,7 @@ QUALITY_CHECKS = {
 ENOUGH_ROWS = 100
 
 
-class ExceededError(TaxiError):
+class ExceededError(ContentError):
     """A month is beyond the limits and isn't merged."""
 
 

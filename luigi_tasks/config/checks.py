@@ -28,6 +28,7 @@ from luigi_tasks.config.resolved import (
 from luigi_tasks.config.sections import (
     LUIGIS_SECTIONS,
     SECTIONS,
+    concurrency,
     quality,
     runner,
     source,
@@ -64,14 +65,18 @@ def check(taxi_type: str = "yellow", month: date = date(2024, 1, 1)) -> None:
             _check_url(url)
         except TaxiError as error:
             raise TaxiError(f"[source] {name}: {error}") from None
-    if not source().timeout > 0 or source().retries < 0:
-        raise TaxiError("[source] timeout must be above 0, and retries 0 or more")
+    if not source().timeout > 0 or source().retries < 0 or not source().time_limit >= 0:
+        raise TaxiError("[source] timeout must be above 0, retries and time_limit 0 or more")
     storage_root()
     url = warehouse().render("url")
     if url != "embedded" and not url.startswith(("postgresql://", "postgres://")):
         raise TaxiError("[warehouse] url: must be 'embedded' or begin with postgresql://")
-    if not warehouse().lock_timeout >= 0 or warehouse().retries < 0:
-        raise TaxiError("[warehouse] lock_timeout and retries must be 0 or more")
+    limits = (warehouse().lock_timeout, warehouse().time_limit, concurrency().queue_timeout)
+    if not all(limit >= 0 for limit in limits) or warehouse().retries < 0:
+        raise TaxiError(
+            "[warehouse] lock_timeout, time_limit and retries, and [concurrency] queue_timeout, "
+            "must be 0 or more"
+        )
     known = dict.fromkeys(c.name for kind in TAXI_TYPES.values() for c in kind.columns)
     if unknown := [name for name in selected_columns() if name not in known]:
         columns = transform().columns

@@ -1,12 +1,15 @@
 """What the settings mean: a folder, a warehouse, the columns that are selected."""
 
+import hashlib
+import json
 import os
 import re
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 
 from luigi_tasks.catalog import ALWAYS_SELECTED, TAXI_TYPES, TaxiType
-from luigi_tasks.config.sections import storage, transform, trips, warehouse
+from luigi_tasks.config.sections import quality, runner, storage, transform, trips, warehouse
 from luigi_tasks.config.templates import FromEnvironment
 from luigi_tasks.errors import TaxiError
 from luigi_tasks.months import Month
@@ -42,6 +45,7 @@ def open_warehouse() -> Warehouse:
         root=storage_root(),
         schema=own,
         lock_timeout=settings.lock_timeout,
+        time_limit=settings.time_limit,
         retries=settings.retries,
         trips=tables,
     )
@@ -96,6 +100,20 @@ def selected(taxi_type: str) -> TaxiType:
         return kind
     names |= ALWAYS_SELECTED
     return replace(kind, columns=tuple(c for c in kind.columns if c.name in names))
+
+
+def digest(*further: str | None) -> str:
+    """A digest of the settings that decide whether a file can be loaded, and of this version.
+
+    Of a value with variables of the environment, it has the variables' names.
+    """
+    values = [
+        repr(getattr(section(), key))
+        for section in (transform, quality, runner, trips)
+        for key, _ in section.get_params()
+    ]
+    known = json.dumps([version("luigi-tasks"), *values, *further])
+    return hashlib.sha256(known.encode()).hexdigest()
 
 
 def schema_contract() -> str:

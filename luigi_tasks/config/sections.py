@@ -32,6 +32,7 @@ class source(Templated, luigi.Config):
     zones_url = luigi.Parameter(description="where the taxi zones' names are published")
     timeout = Float(description="seconds without a byte until a connection is broken")
     retries = Int(description="how often a passing failure is tried again")
+    time_limit = Float(description="minutes until fetching a file is given up; 0: no limit")
 
     def urls(self, taxi_type: str, month: date) -> list[str]:
         """Where a month's file may be, the first choice first."""
@@ -57,6 +58,9 @@ class warehouse(Templated, luigi.Config):
     )
     retries = luigi.IntParameter(
         description="how often it is tried again when it can't be reached or breaks off"
+    )
+    time_limit = luigi.FloatParameter(
+        description="minutes until a statement is given up; 0: no limit"
     )
 
 
@@ -116,5 +120,54 @@ class cleanup(luigi.Config):
     enabled = Bool("whether a month's files are removed once it is merged")
 
 
-SECTIONS = (source, storage, warehouse, trips, transform, quality, runner, cleanup)
+class schedule(luigi.Config):
+    taxi_types = Text(description="services of TaxiDue, separated by commas; empty: those loaded")
+    first_month = Text(description="first month of TaxiDue; empty: each service's first loaded")
+
+
+class concurrency(luigi.Config):
+    behavior = Choice(
+        choices=["queue", "cancel", "fail"],
+        description="what a run does when another has the month that it needs",
+    )
+    queue_timeout = Float(description="minutes to wait for another run; 0: no limit")
+
+
+class run(luigi.Config):
+    label = Text(description="recorded with the run, to find it again")
+
+
+class log(luigi.Config):
+    file = Text(description="log file; empty: none")
+
+
+class alarms(luigi.Config):
+    urls = Text(description="where alarms go, as Apprise writes it, a line each; empty: nowhere")
+    command = Text(description="a command that gets each alarm on its standard input")
+    ping_url = Text(description="URL that hears of each run's start and end")
+    overdue_days = Int(
+        description="days after a month's end until it is overdue; 0: as late as it used to be"
+    )
+
+
+class metrics(luigi.Config):
+    textfile = Text(description="file of metrics for Prometheus; empty: none")
+
+
+SECTIONS = (
+    source,
+    storage,
+    warehouse,
+    trips,
+    transform,
+    quality,
+    runner,
+    cleanup,
+    schedule,
+    concurrency,
+    run,
+    log,
+    alarms,
+    metrics,
+)
 LUIGIS_SECTIONS = (core, retcode, execution_summary, scheduler, worker)

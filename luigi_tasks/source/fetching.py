@@ -15,11 +15,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from luigi_tasks.errors import SystemicError, TaxiError
+from luigi_tasks.errors import ContentError, PassingError, SystemicError
 from luigi_tasks.records import Edition, RemoteMetadata
 from luigi_tasks.source import local, network, stores
 from luigi_tasks.source.part import Part
-from luigi_tasks.source.scheme import BrokenError, DamagedError, PartialMetadata, Scheme
+from luigi_tasks.source.scheme import (
+    BrokenError,
+    DamagedError,
+    PartialMetadata,
+    Scheme,
+    UnreadableError,
+)
 from luigi_tasks.urls import Url
 
 logger = logging.getLogger("luigi-interface.source")
@@ -55,6 +61,7 @@ def fetch(
     *,
     timeout: float = 60,
     retries: int = 5,
+    time_limit: float = 0,
     report: Callable[[int, int | None], None] = _no_report,
     must_be_read: bool = True,
     before_publishing: Callable[[], None] = lambda: None,
@@ -63,6 +70,8 @@ def fetch(
 
     :param timeout: seconds without a byte after which a connection is given up
     :param retries: how many tries in a row may fail, or bring nothing new, before giving up
+    :param time_limit: seconds after which it is given up, at the next bytes that come; 0 for no
+        limit
     :param report: is called with the bytes on disk so far, and their total if the source says it
     :param must_be_read: whether the file must have a format that the transform reads without a
         script
@@ -73,6 +82,15 @@ def fetch(
     """
     started = time.monotonic()
     url = Url.parse(url)
+
+    def report_in_time(received: int, total: int | None) -> None:
+        if time_limit and time.monotonic() > started + time_limit:
+            raise PassingError(
+                f"{url}: fetching it took longer than {time_limit / 60:g} minutes, [source] "
+                "time_limit; run it again to go on from there"
+            )
+        report(received, total)
+
     scheme = _scheme_of(url, timeout, retries)
     part = Part(path.with_name(path.name + ".part"))
     damages = 0
@@ -80,25 +98,31 @@ def fetch(
         path.parent.mkdir(parents=True, exist_ok=True)
         while True:
             try:
-                metadata, sha256 = _complete(url, part, scheme, retries, report)
+                metadata, sha256 = _complete(url, part, scheme, retries, report_in_time)
+                edition = Edition(
+                    url=url.redacted,
+                    etag=metadata.etag,
+                    last_modified=metadata.last_modified,
+                    bytes=part.size,
+                    sha256=sha256,
+                    seconds=round(time.monotonic() - started, 3),
+                )
                 part.verify(metadata, must_be_read=must_be_read)
+            except ContentError as error:
+                error.edition = edition
+                raise
             except DamagedError as damage:
                 part.discard()
                 damages += 1
                 if damages > REFETCHES:
-                    raise TaxiError(
-                        f"{url}: {damage}, {damages} times in a row; try again later"
-                    ) from None
+                    message = f"{url}: {damage}, {damages} times in a row; try again later"
+                    if not isinstance(damage, UnreadableError):
+                        raise PassingError(message) from None
+                    unreadable = ContentError(message)
+                    unreadable.edition = edition
+                    raise unreadable from None
                 logger.warning("%s: %s; fetching it again from the beginning", url, damage)
                 continue
-            edition = Edition(
-                url=url.redacted,
-                etag=metadata.etag,
-                last_modified=metadata.last_modified,
-                bytes=part.size,
-                sha256=sha256,
-                seconds=round(time.monotonic() - started, 3),
-            )
             before_publishing()
             part.publish(path, edition)
             return edition
@@ -133,7 +157,7 @@ def _complete(
             failures = 0 if size > most else failures + 1
             most = max(most, size)
             if failures and failures >= retries:
-                raise TaxiError(
+                raise PassingError(
                     f"{url}: broke off {failures} times in a row after {most} bytes:"
                     f" {broken}; run it again to go on from there"
                 ) from None

@@ -16,7 +16,7 @@ from typing import Any
 import requests
 import urllib3
 
-from luigi_tasks.errors import TaxiError
+from luigi_tasks.errors import PassingError, TaxiError
 from luigi_tasks.records import RemoteMetadata
 from luigi_tasks.source import network
 from luigi_tasks.source.scheme import (
@@ -115,7 +115,7 @@ class Http:
         except requests.ConnectionError as error:
             cause = network.root_cause(error)
             if isinstance(cause, HTTPException) and not isinstance(cause, OSError):
-                raise TaxiError(
+                raise PassingError(
                     f"{url}: the server's answer can't be read: {network.reason(error)};"
                     " check the URL, or try again later"
                 ) from None
@@ -186,7 +186,8 @@ os.register_at_fork(after_in_child=lambda: vars(_thread).clear())
 def _unexpected(url: Url, response: requests.Response) -> TaxiError:
     status = printable(f"{response.status_code} {response.reason or ''}".strip())
     hint = "check user and password" if response.status_code == 401 else "try again later"
-    return TaxiError(f"{url}: the server answered {status}; {hint}")
+    error_class = TaxiError if response.status_code == 401 else PassingError
+    return error_class(f"{url}: the server answered {status}; {hint}")
 
 
 def _metadata(url: Url, response: requests.Response) -> PartialMetadata:

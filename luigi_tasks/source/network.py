@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from luigi_tasks.errors import TaxiError
+from luigi_tasks.errors import PassingError
 from luigi_tasks.texts import printable
 from luigi_tasks.urls import redacted
 
@@ -22,18 +22,18 @@ _unreachable: dict[tuple[str, str], tuple[float, str]] = {}
 
 
 def check_reached(method: str, host: str) -> None:
-    """Raise a TaxiError if the host couldn't be reached a moment ago."""
+    """Raise a PassingError if the host couldn't be reached a moment ago."""
     since, message = _unreachable.get((method, host), (0.0, ""))
     if message and time.monotonic() - since < UNREACHABLE_FOR:
-        raise TaxiError(message)
+        raise PassingError(message)
 
 
-def unreachable(method: str, host: str, why: str, *, by_proxy: bool = False) -> TaxiError:
+def unreachable(method: str, host: str, why: str, *, by_proxy: bool = False) -> PassingError:
     """Make the error for a host that can't be reached, and remember it for a while."""
     through = " the proxy for" if by_proxy else ""
     message = f"cannot reach{through} {host}: {why}; check the URL and the network"
     _unreachable[method, host] = (time.monotonic(), message)
-    return TaxiError(message)
+    return PassingError(message)
 
 
 def root_cause(error: BaseException) -> BaseException:

@@ -16,9 +16,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from luigi_tasks import records
-from luigi_tasks.errors import TaxiError
+from luigi_tasks.errors import ContentError
 from luigi_tasks.records import Edition
-from luigi_tasks.source.scheme import PIECE, DamagedError, PartialMetadata, Transfer
+from luigi_tasks.source.scheme import (
+    PIECE,
+    DamagedError,
+    PartialMetadata,
+    Transfer,
+    UnreadableError,
+)
 from luigi_tasks.urls import Url
 
 
@@ -118,7 +124,7 @@ class Part:
     def verify(self, metadata: PartialMetadata, *, must_be_read: bool) -> None:
         """Make sure that it isn't an error page and, if it must be read, that it can be.
 
-        :raises TaxiError: it isn't such a file
+        :raises ContentError: it isn't such a file
         :raises DamagedError: it is one, but not whole
         """
         from luigi_tasks import formats
@@ -138,7 +144,7 @@ class Part:
             got = ""
         if got:
             self.discard()
-            raise TaxiError(f"{metadata.url}: got {got}, wanted {wanted}; check the URL")
+            raise ContentError(f"{metadata.url}: got {got}, wanted {wanted}; check the URL")
         if must_be_read and file_format == "parquet":
             self._verify_footer(size)
 
@@ -147,7 +153,7 @@ class Part:
             file.seek(max(0, size - 4))
             tail = file.read(4)
         if size < 12 or tail != b"PAR1":
-            raise DamagedError(
+            raise UnreadableError(
                 f"the file is truncated: {size} bytes without the footer of a parquet file"
             )
 
@@ -158,7 +164,7 @@ class Part:
                 pyarrow.parquet.read_metadata(file)
         except (pyarrow.ArrowException, OSError) as error:
             why = str(error).partition("\n")[0]
-            raise DamagedError(f"its parquet footer can't be read ({why})") from None
+            raise UnreadableError(f"its parquet footer can't be read ({why})") from None
 
     def publish(self, path: Path, edition: Edition) -> None:
         """Rename a verified file to ``path``, after writing the record of its edition."""

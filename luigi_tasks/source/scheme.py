@@ -79,6 +79,10 @@ class DamagedError(Exception):
     """The bytes that came aren't those of the file; it has to be fetched from the beginning."""
 
 
+class UnreadableError(DamagedError):
+    """All bytes came that were announced, and they can't be read."""
+
+
 def not_published(url: Url, answer: str = "") -> TaxiError:
     """Make the error for a file that doesn't exist."""
     return TaxiError(f"{url}: not published there{answer}; check the URL, or wait until it is")

@@ -11,6 +11,7 @@ from luigi_tasks.tasks.chain import (
     TaxiTransform,
 )
 from luigi_tasks.tasks.derived import TaxiDerivedTable
+from luigi_tasks.tasks.due import TaxiDue
 from luigi_tasks.tasks.ranges import RangeMonthly
 from luigi_tasks.tasks.upkeep import TaxiRefresh, TaxiReset, TaxiZones
 
@@ -18,6 +19,7 @@ __all__ = [
     "RangeMonthly",
     "TaxiDerivedTable",
     "TaxiDownload",
+    "TaxiDue",
     "TaxiMerge",
     "TaxiPublished",
     "TaxiRefresh",

@@ -13,8 +13,9 @@ from luigi.util import requires
 from luigi_tasks import config, source, warehouse
 from luigi_tasks.catalog.quality import ExceededError, check_quality
 from luigi_tasks.errors import TaxiError
+from luigi_tasks.operations import published
 from luigi_tasks.records import Edition, Load
-from luigi_tasks.tasks import published, script
+from luigi_tasks.tasks import script
 from luigi_tasks.tasks.month import FileTask, LockedTask, MonthTask
 from luigi_tasks.tasks.progress import Progress, show_result
 from luigi_tasks.tasks.targets import (
@@ -47,12 +48,15 @@ class TaxiDownload(FileTask, luigi.Task):
 
     def work(self) -> None:
         settings = config.source()
+        url = published.find(self.taxi_month) or self.input().url
+        self.refuse_failed_edition()
         with Progress(self, f"fetching {self.label}", "B") as progress:
             edition = source.fetch(
-                published.find(self.taxi_month) or self.input().url,
+                url,
                 self.files.raw,
                 timeout=settings.timeout,
                 retries=settings.retries,
+                time_limit=settings.time_limit * 60,
                 report=progress,
                 must_be_read=not script.reads_published(),
                 before_publishing=warehouse.check_locks,
@@ -68,9 +72,10 @@ class TaxiTransform(FileTask, luigi.Task):
         return TripsTarget(self.files)
 
     def work(self) -> None:
+        self.refuse_failed_edition()
         files, began = self.files, time.monotonic()
         started_at = datetime.now(timezone.utc).isoformat()
-        edition = self._whole_edition()
+        edition = self.attempt.edition = self._whole_edition()
         with files.work_folder() as work:
             made = TransformJob(self.taxi_month, files, work).run(edition)
             origin = asdict(edition)
@@ -144,6 +149,7 @@ class TaxiStageLoad(LockedTask, luigi.Task):
             load = self.files.read_load()
         if load is None:
             raise TaxiError(f"{self.files.trips} is gone; run again")
+        self.attempt.edition = load
         if config.cleanup().enabled:
             self.files.remove_raw()  # the server needs about as much room to build the key
         with Progress(self, f"copying {self.label}", " rows") as progress:
@@ -156,6 +162,7 @@ class TaxiMerge(LockedTask, luigi.Task):
     """Merge a staged month into the trips table, each trip once, and clean up after it."""
 
     resources = {"warehouse": 1}
+    ends_attempt = "succeeded"
 
     def output(self) -> MergedTarget:
         return self.merged
@@ -166,6 +173,7 @@ class TaxiMerge(LockedTask, luigi.Task):
         try:
             merged = warehouse.merge(opened, tables, self._check_quality)
         except ExceededError:
+            self.attempt.edition = StagedTarget(opened, tables).load()
             if config.cleanup().enabled:  # so that the next run fetches it again, corrected perhaps
                 warehouse.unstage(opened, tables)
                 self.files.remove()

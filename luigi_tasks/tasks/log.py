@@ -8,7 +8,7 @@ from luigi.rpc import RPCError
 from luigi.task_register import TaskClassException
 
 from luigi_tasks import stopping
-from luigi_tasks.errors import TaxiError, is_systemic
+from luigi_tasks.errors import GivenWayError, TaxiError, is_systemic
 
 
 class OneLine(logging.Filter):
@@ -20,6 +20,8 @@ class OneLine(logging.Filter):
 
     #: Luigi's message for an error that ends it, such as a wrong value in a flag.
     _UNCAUGHT = "Uncaught exception in luigi"
+    #: How Luigi's message begins for a task of others that isn't complete.
+    _NO_DATA = "Data for %s does not exist"
     #: Luigi's message when ``luigid`` can't be reached.
     _NO_SCHEDULER = "Failed connecting to remote scheduler %r"
     #: A traceback that Luigi has made part of a message, and the error of ours that it ends with.
@@ -31,11 +33,15 @@ class OneLine(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         if stopping.came() and (record.exc_info or "Traceback" in str(record.msg)):
             return False
+        if str(record.msg).startswith(self._NO_DATA) and "TaxiAwaited(" in str(record.args):
+            return False  # TaxiDue has logged it with its reason
         if logging.getLogger(record.name).isEnabledFor(logging.DEBUG):
             return True
         error = _user_error(record.exc_info[1]) if record.exc_info else None
         if error:
             happened, message = record.getMessage(), " ".join(_message(error).split())
+            if isinstance(error, GivenWayError):
+                record.levelno, record.levelname = logging.WARNING, "WARNING"
             if is_systemic(error):
                 message += "; the run ends here, since no other month would fare better"
             record.msg = message if happened == self._UNCAUGHT else f"{happened}: {message}"

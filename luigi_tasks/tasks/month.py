@@ -1,19 +1,23 @@
 """What the tasks share: checked settings, a month's lock, and how a failure is shown."""
 
 import logging
+from itertools import count
 from typing import Any
 
 from luigi_tasks import config, stopping, warehouse
 from luigi_tasks.catalog import TAXI_TYPES
 from luigi_tasks.config import MonthParameter, TaxiTypeParameter
-from luigi_tasks.errors import TaxiError, is_systemic
+from luigi_tasks.errors import GivenWayError, PassingError, TaxiError, is_systemic
 from luigi_tasks.months import Month
+from luigi_tasks.operations import published, runs
+from luigi_tasks.operations.runs import Attempt
 from luigi_tasks.storage import MonthFiles
 from luigi_tasks.tables import Tables, Warehouse
 from luigi_tasks.tasks import script, worker
 from luigi_tasks.tasks.log import OneLine
 from luigi_tasks.tasks.targets import MergedTarget
 
+logger = logging.getLogger("luigi-interface.tasks")
 logging.getLogger("luigi-interface").addFilter(OneLine())
 
 
@@ -86,18 +90,37 @@ class MonthTask(CheckedTask):
 class LockedTask(MonthTask):
     """A task that works on a month while it holds the month's lock."""
 
+    #: What a step that succeeds says of the attempt at the month; None if more steps follow.
+    ends_attempt: str | None = None
+    #: The run's attempt at the month, while it is under way.
+    attempt: Attempt
+
     def run(self) -> None:
         """Wait for the month's lock, and do the work unless another run has done it meanwhile.
 
         When the connection breaks, all of that is done again. If the warehouse had committed after
         all, nothing is left to do.
         """
-        opened = self.warehouse
-        warehouse.with_retries(opened, lambda: self._run(opened))
+        opened, tries = self.warehouse, count(1)
+        step = str(self.get_task_family())  # type: ignore[attr-defined]
+        with runs.attempt(self.taxi_month, step, self.settings_digest) as self.attempt:
+            warehouse.with_retries(opened, lambda: self._run(opened, next(tries)))
 
-    def _run(self, opened: Warehouse) -> None:
-        with warehouse.month_lock(opened, self.label):
+    def _run(self, opened: Warehouse, number: int) -> None:
+        settings = config.concurrency()
+        queue = warehouse.Queue(
+            settings.queue_timeout, "[concurrency] queue_timeout", self.attempt.record_wait
+        )
+        must_wait = settings.behavior == "queue"
+        with warehouse.month_lock(opened, self.label, wait=must_wait, queue=queue) as is_held:
+            if not is_held:
+                self._give_way(warehouse.holders_of(opened, self.label), settings.behavior)
             if self.complete():  # type: ignore[attr-defined]
+                if number > 1:
+                    logger.info("%s: the warehouse had committed it after all", self.label)
+                    self.attempt.state = self.ends_attempt
+                else:
+                    self.attempt.state = "cancelled"  # another run has done it
                 return
             try:
                 self.work()
@@ -105,6 +128,24 @@ class LockedTask(MonthTask):
                 self.files.note_failure()
                 raise
             self.files.note_success()
+            self.attempt.state = self.ends_attempt
+
+    def _give_way(self, holders: str, behavior: str) -> None:
+        """End the run or fail, as ``[concurrency] behavior`` says, since another run has the month.
+
+        :raises GivenWayError: it is ``cancel``.
+        :raises TaxiError: it is ``fail``.
+        """
+        message = f"{self.label}: another run is at work on it{holders and f' ({holders})'}"
+        message += f", and [concurrency] behavior is {behavior}"
+        if behavior == "cancel":
+            worker.phase_out()
+            raise GivenWayError(f"{message}: {worker.GIVES_WAY}")
+        raise PassingError(message)
+
+    def settings_digest(self) -> str:
+        """A digest of the settings that decide whether the month's file can be loaded."""
+        return config.digest(script.identity())
 
     def work(self) -> None:
         """Create the output, whether it exists or not."""
@@ -115,12 +156,25 @@ class LockedTask(MonthTask):
         task: Any = self.clone(other)  # type: ignore[attr-defined]
         task.set_status_message = self.set_status_message  # type: ignore[attr-defined]
         task.set_progress_percentage = self.set_progress_percentage  # type: ignore[attr-defined]
+        task.attempt = self.attempt
+        self.attempt.record_step(task.get_task_family())
         task.work()
 
 
 class FileTask(LockedTask):
     """A task that creates files. They are deleted when the month is merged, which then counts for
     them."""
+
+    def refuse_failed_edition(self) -> None:
+        """Fail at once if the month's file has failed by its content, and hasn't changed since.
+
+        :raises ContentError: says so.
+        """
+        failure = published.standing_failure(
+            self.warehouse, self.taxi_month, self.settings_digest()
+        )
+        if failure:
+            raise published.refusal(failure)
 
     def complete(self) -> bool:
         if super().complete():  # type: ignore[misc]

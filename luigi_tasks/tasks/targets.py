@@ -9,10 +9,11 @@ from psycopg2.extensions import connection
 
 from luigi_tasks import config, source, warehouse
 from luigi_tasks.months import Month
+from luigi_tasks.operations import published
 from luigi_tasks.records import Edition, Load
 from luigi_tasks.storage import MonthFiles
 from luigi_tasks.tables import Table, Tables, Warehouse
-from luigi_tasks.tasks import published, script
+from luigi_tasks.tasks import script
 from luigi_tasks.urls import Url, redacted
 
 logger = logging.getLogger("luigi-interface.published")

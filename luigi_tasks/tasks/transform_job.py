@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from luigi_tasks import config, runner
-from luigi_tasks.errors import TaxiError, is_systemic
+from luigi_tasks.errors import ContentError, TaxiError, is_systemic
 from luigi_tasks.months import Month
 from luigi_tasks.records import Edition
 from luigi_tasks.runner import CommandError, Job, JobResult
@@ -82,7 +82,9 @@ class TransformJob:
             return self._transform({self.files.raw.name: self.files.raw}, "built-in", image=image)
         except CommandError as error:
             if not is_systemic(error) and config.cleanup().enabled:
-                self.files.remove()  # the next run fetches it again; it may be corrected by then
+                self.files.remove()  # fetched again when another edition is published
+            if not is_systemic(error) and error.exit_code == 1:  # as the transform ends on its own
+                raise ContentError(str(error)) from error
             raise
 
     def _run_script(self, custom: Script, given: Path, name: str) -> JobResult:

@@ -8,8 +8,8 @@ import luigi
 
 from luigi_tasks import config, source, storage, warehouse
 from luigi_tasks.catalog import TAXI_TYPES, read_zones
+from luigi_tasks.operations import published
 from luigi_tasks.tables import Warehouse
-from luigi_tasks.tasks import published
 from luigi_tasks.tasks.chain import TaxiDownload, TaxiMerge, TaxiStageLoad, TaxiTransform
 from luigi_tasks.tasks.month import CheckedTask, LockedTask
 from luigi_tasks.tasks.targets import ZonesTarget
@@ -24,6 +24,7 @@ class TaxiRefresh(LockedTask, luigi.Task):
     """
 
     resources = {"warehouse": 1}
+    ends_attempt = "succeeded"
 
     def complete(self) -> bool:
         return not published.changed(self.taxi_type, [self.month])
@@ -66,11 +67,14 @@ class TaxiReset(LockedTask, luigi.Task):
 
     def complete(self) -> bool:
         return not (
-            warehouse.month_exists(self.warehouse, self.taxi_month) or self._has_files_to_remove()
+            warehouse.month_exists(self.warehouse, self.taxi_month)
+            or self._has_files_to_remove()
+            or warehouse.last_failures(self.warehouse, self.taxi_type, [self.month])
         )
 
     def work(self) -> None:
         removed = warehouse.reset(self.warehouse, self.tables)
+        warehouse.forget_failures(self.warehouse, self.taxi_month)
         logger.info("%s: removed %d rows", self.label, removed)
         if self._has_files_to_remove():
             self.files.remove()

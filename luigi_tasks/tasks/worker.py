@@ -4,21 +4,74 @@ import logging
 import multiprocessing
 import os
 import signal
-from typing import Any
+from types import TracebackType
+from typing import Any, Literal
 
 import luigi
 import luigi.worker
+from luigi import execution_summary
+from luigi.retcodes import retcode
 from luigi.task_status import DONE, FAILED, UNKNOWN
 
+from luigi_tasks import stopping
+from luigi_tasks.operations import ending, runs
+
 logger = logging.getLogger("luigi-interface.worker")
+
+
+#: What the message of a run ends with that gives way to another.
+GIVES_WAY = "this run ends in its favour"
 
 
 class Worker(luigi.worker.Worker):
     """Waits for what other workers have in hand, and asks once more at the end.
 
     Luigi's own leaves as soon as others do all that is left, and counts as not run whatever it
-    didn't run itself.
+    didn't run itself. This one is what a run begins and ends with, too.
     """
+
+    _gives_way = False
+
+    def add(self, task: luigi.Task, *args: Any, **kwargs: Any) -> bool:
+        if not getattr(task, "dry_run", False):
+            runs.begin(_shown(task))
+        return bool(super().add(task, *args, **kwargs))
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> Literal[False]:
+        super().__exit__(kind, error, trace)
+        if stopping.came() or isinstance(error, KeyboardInterrupt):
+            code = error.code if isinstance(error, stopping.Stopped) else 130
+            ending.end("cancelled", code if isinstance(code, int) else None)
+        elif error is not None:
+            ending.end("failed", retcode().unhandled_exception, runs.one_line(error))
+        else:
+            code = self._exit_code()
+            gave_way = self._gives_way and code == retcode().not_run
+            has_succeeded = code in (0, retcode().missing_data)
+            state = "succeeded" if has_succeeded else "cancelled" if gave_way else "failed"
+            ending.end(state, code)
+        return False
+
+    def _exit_code(self) -> int:
+        """What ``luigi`` will exit with, as ``luigi.retcodes`` has it."""
+        codes, found = retcode(), execution_summary._summary_dict(self)
+        conditions = {
+            "still_pending_ext": codes.missing_data,
+            "failed": codes.task_failed,
+            "run_by_other_worker": codes.already_running,
+            "scheduling_error": codes.scheduling_error,
+            "not_run": codes.not_run,
+        }
+        code = max((code for name, code in conditions.items() if found[name]), default=0)
+        root = execution_summary._root_task(self)
+        if code == 0 and root not in found["completed"] and root not in found["already_done"]:
+            code = codes.not_run
+        return int(code)
 
     def run(self) -> bool:
         succeeded = bool(super().run())
@@ -39,6 +92,9 @@ class Worker(luigi.worker.Worker):
         if kwargs["status"] is None:  # its process alone was stopped
             kwargs["status"] = FAILED
         super()._add_task(*args, **kwargs)
+        if kwargs["status"] == FAILED and GIVES_WAY in str(kwargs.get("expl")):
+            self._gives_way = True
+            self._add_task_history.pop()  # it wasn't run, but hasn't failed either
 
     def _note_what_others_did(self) -> None:
         """Note as done what is complete, though this worker didn't complete it.
@@ -74,6 +130,16 @@ class Worker(luigi.worker.Worker):
             self._add_task_history.append((task, DONE, False))
         for needed in task.deps():
             self._note(needed, done)
+
+
+def _shown(task: luigi.Task) -> str:
+    """A task as it's recorded: its name and what was asked for."""
+    values = [
+        f"{name}={parameter.serialize(value)}"
+        for name, parameter in task.get_params()
+        if parameter.significant and (value := getattr(task, name)) not in (None, "")
+    ]
+    return " ".join([task.get_task_family(), *values])
 
 
 def install() -> None:

@@ -6,6 +6,20 @@
 
 from luigi_tasks.records import LastLoad, Load, Merged, MergedEdition
 from luigi_tasks.tables import Tables, Warehouse
+from luigi_tasks.warehouse.attempts import (
+    Failure,
+    RunFacts,
+    begin_attempt,
+    end_attempt,
+    end_dead_runs,
+    end_run,
+    forget_failures,
+    last_corrections,
+    last_failures,
+    record_wait,
+    run_summary,
+    unfinished_runs,
+)
 from luigi_tasks.warehouse.connection import Cursor, connect, url
 from luigi_tasks.warehouse.derived import (
     DerivedTable,
@@ -14,18 +28,24 @@ from luigi_tasks.warehouse.derived import (
     replace_derived_rows,
 )
 from luigi_tasks.warehouse.errors import TransientError
+from luigi_tasks.warehouse.heartbeat import Heartbeat
 from luigi_tasks.warehouse.ledger import (
+    first_months,
     is_empty,
     last_load,
+    medians,
     merged_editions,
     merged_months,
     month_exists,
     outputs_of,
+    publication_delays,
 )
+from luigi_tasks.warehouse.locks import Queue
 from luigi_tasks.warehouse.markers import delete_markers, record_edition, set_marker
 from luigi_tasks.warehouse.merging import analyze_trips, merge, reset
 from luigi_tasks.warehouse.session import (
     check_locks,
+    holders_of,
     month_lock,
     open_session,
     query,
@@ -40,23 +60,37 @@ __all__ = [
     "ZONES_PREFIX",
     "Cursor",
     "DerivedTable",
+    "Failure",
+    "Heartbeat",
     "LastLoad",
     "Load",
     "Merged",
     "MergedEdition",
+    "Queue",
+    "RunFacts",
     "Tables",
     "TransientError",
     "Warehouse",
     "analyze_trips",
+    "begin_attempt",
     "check_locks",
     "connect",
     "delete_markers",
     "derive",
     "derived_months",
+    "end_attempt",
+    "end_dead_runs",
+    "end_run",
+    "first_months",
+    "forget_failures",
     "has_zones",
+    "holders_of",
     "is_empty",
+    "last_corrections",
+    "last_failures",
     "last_load",
     "load_zones",
+    "medians",
     "merge",
     "merged_editions",
     "merged_months",
@@ -65,15 +99,19 @@ __all__ = [
     "open_session",
     "outputs_of",
     "prepare",
+    "publication_delays",
     "query",
     "read_staged",
     "record_edition",
+    "record_wait",
     "replace_derived_rows",
     "reset",
+    "run_summary",
     "set_marker",
     "set_reader",
     "stage",
     "transaction",
+    "unfinished_runs",
     "unstage",
     "url",
     "with_retries",

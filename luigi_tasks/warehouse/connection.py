@@ -96,8 +96,11 @@ def connect(warehouse: Warehouse, *, was_reached: bool = False) -> connection:
     _check_version(session.server_version, shown)
     session.autocommit = True
     with plain_errors(warehouse), session.cursor() as cursor:
-        timeout = lock_timeout(warehouse)
-        [(backend,)] = rows(cursor, "session/settings.sql", lock_timeout=timeout)
+        limits = {
+            "lock_timeout": lock_timeout(warehouse),
+            "statement_timeout": f"{warehouse.time_limit * 60:.3f}s",
+        }
+        [(backend,)] = rows(cursor, "session/settings.sql", **limits)
         # a pooler makes up the number that it gives a client
         if backend != session.get_backend_pid():
             _refuse_transaction_pooling(cursor, address, shown)

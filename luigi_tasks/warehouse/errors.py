@@ -62,11 +62,8 @@ def plain_errors(warehouse: Warehouse) -> Iterator[None]:
             f"the warehouse refuses: {first_line(error)}; [transform] schema_contract = discard "
             "leaves out columns that the catalog doesn't know"
         ) from None
-    except psycopg2.errors.LockNotAvailable:
-        raise TaxiError(
-            f"other sessions blocked a statement for {warehouse.lock_timeout:g} minutes, "
-            "[warehouse] lock_timeout; the log names them, if that was a minute or more"
-        ) from None
+    except (psycopg2.errors.LockNotAvailable, psycopg2.errors.QueryCanceled) as error:
+        raise TaxiError(_given_up(warehouse, error)) from None
     except (psycopg2.errors.ReadOnlySqlTransaction, psycopg2.OperationalError) as error:
         code = error.pgcode or "08"
         happened = "refuses" if error.pgcode else "broke the connection"
@@ -84,6 +81,21 @@ def plain_errors(warehouse: Warehouse) -> Iterator[None]:
 def first_line(error: Exception) -> str:
     """The first line of an exception's message."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def _given_up(warehouse: Warehouse, error: psycopg2.Error) -> str:
+    """The message for a statement that a limit has ended, or somebody."""
+    if isinstance(error, psycopg2.errors.LockNotAvailable):
+        return (
+            f"other sessions blocked a statement for {warehouse.lock_timeout:g} minutes, "
+            "[warehouse] lock_timeout; the log names them, if that was a minute or more"
+        )
+    if "statement timeout" in first_line(error):
+        return (
+            f"a statement took longer than {warehouse.time_limit:g} minutes, [warehouse] "
+            "time_limit, and was given up"
+        )
+    return f"the warehouse refuses: {first_line(error)}"
 
 
 def _class_of(code: str) -> type[TaxiError]:

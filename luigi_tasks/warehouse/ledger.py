@@ -84,6 +84,33 @@ def outputs_of(warehouse: Warehouse, month: Month) -> dict[str, Any]:
     return with_retries(warehouse, ask)
 
 
+def first_months(warehouse: Warehouse) -> dict[str, date]:
+    """The first merged month of each service that the warehouse holds."""
+    return dict(query(warehouse, "first months", "ledger/first_months.sql"))
+
+
+def publication_delays(
+    warehouse: Warehouse, taxi_type: str, *, longest: int, most: int
+) -> list[float]:
+    """How many days after the end of each of a service's last months its file was published.
+
+    :param longest: days; a file that is younger was published anew.
+    :param most: how many months.
+    """
+    names = {"taxi_type": taxi_type, "longest": longest, "most": most}
+    found = query(warehouse, f"delays of {taxi_type}", "ledger/delays.sql", **names)
+    return [float(days) for (days,) in found]
+
+
+def medians(warehouse: Warehouse, *, most: int) -> dict[str, tuple[float, float]]:
+    """Rows and seconds that a byte of a published file came to, by the last loads of each service.
+
+    :param most: how many loads.
+    """
+    found = query(warehouse, "medians", "ledger/medians.sql", most=most)
+    return {taxi_type: (rows, seconds) for taxi_type, rows, seconds in found}
+
+
 def last_load(cursor: Cursor, trips: TripsTable, month: Month) -> LastLoad | None:
     """A month's last load."""
     names = {"taxi_type": month.taxi_type, "month": month.first_day, "trips": trips.name}

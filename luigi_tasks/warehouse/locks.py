@@ -8,6 +8,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import psycopg2.errors
@@ -45,24 +46,49 @@ def table_lock(trips: Table) -> str:
     return f"table {'.'.join(trips)}"
 
 
+@dataclass(frozen=True)
+class Queue:
+    """How long a lock is waited for, in minutes, 0 for no limit; the setting that says so; and who
+    hears of the wait: called with what it waits for, each minute, and with None at its end."""
+
+    timeout: float
+    setting: str
+    report: Callable[[str | None], None] = lambda waiting_for: None
+
+
 def lock(
-    cursor: Cursor, name: str, *, outlives_transaction: bool = False, wait: bool = True
+    cursor: Cursor,
+    name: str,
+    *,
+    outlives_transaction: bool = False,
+    wait: bool = True,
+    queue: Queue | None = None,
 ) -> bool:
     """Take an advisory lock, and wait for it if ``wait``; returns whether it was taken.
 
-    :raises TaxiError: others hold it for longer than ``[warehouse] lock_timeout``.
+    :param queue: how long it waits; by default for ``[warehouse] lock_timeout``.
+    :raises TaxiError: others hold it for longer.
     """
     scope = "" if outlives_transaction else "xact_"
     statement = f"SELECT pg_try_advisory_{scope}lock(%s, hashtext(%s))"
-    wait_for_it = _Wait(cursor.warehouse, f"another run is at work on {name}; waiting for it")
-    while True:
-        cursor.execute(statement, (ADVISORY_LOCKS, name))
-        if cursor.fetchall() == [(True,)]:
-            return True
-        if not wait:
-            return False
-        holders = _holders(cursor, name) if wait_for_it.must_report else []
-        wait_for_it.pause(describe_sessions(cursor, holders))
+    message = f"another run is at work on {name}; waiting for it"
+    wait_for_it = _Wait(cursor.warehouse, message, queue)
+    try:
+        while True:
+            cursor.execute(statement, (ADVISORY_LOCKS, name))
+            if cursor.fetchall() == [(True,)]:
+                return True
+            if not wait:
+                return False
+            holders = _holders(cursor, name) if wait_for_it.must_report else []
+            wait_for_it.pause(describe_sessions(cursor, holders))
+    finally:
+        wait_for_it.end()
+
+
+def describe_holders(cursor: Cursor, name: str) -> str:
+    """Who holds an advisory lock; empty if nobody does any more."""
+    return "; ".join(describe_sessions(cursor, _holders(cursor, name)))
 
 
 def unlock(cursor: Cursor, name: str) -> None:
@@ -121,13 +147,15 @@ class _Wait:
     ``must_report`` is true when the next pause wants to know who they are.
     """
 
-    def __init__(self, warehouse: Warehouse, message: str) -> None:
+    def __init__(self, warehouse: Warehouse, message: str, queue: Queue | None = None) -> None:
         self._message = message
+        self._queue = queue or Queue(warehouse.lock_timeout, "[warehouse] lock_timeout")
+        self._has_reported = False
         self._began = time.monotonic()
         self._next_report = self._began + LOCK_INTERVAL
         self._interval = SHORTEST_LOCK_INTERVAL
         self._missed = 0
-        self._limit = warehouse.lock_timeout * 60 or math.inf
+        self._limit = self._queue.timeout * 60 or math.inf
 
     @property
     def _is_over(self) -> bool:
@@ -154,8 +182,15 @@ class _Wait:
         message = f"{self._message}: {'; '.join(sessions)}" if sessions else self._message
         if self._is_over:
             raise TaxiError(
-                f"{message}: gave up after {self._limit / 60:g} minutes, [warehouse] lock_timeout; "
+                f"{message}: gave up after {self._limit / 60:g} minutes, {self._queue.setting}; "
                 "end that session (pg_terminate_backend), or run again when it has ended"
             )
         self._missed, self._next_report = 0, time.monotonic() + REPORT_INTERVAL
         logger.info("%s", message)
+        self._has_reported = True
+        self._queue.report(message)
+
+    def end(self) -> None:
+        """Let whoever heard of the wait hear of its end."""
+        if self._has_reported:
+            self._queue.report(None)

@@ -21,6 +21,8 @@ from luigi_tasks.warehouse.sql import execute, own_tables, rows
 #: Our tables are recognised by their comments.
 LEDGER_COMMENT = "One row for each finished load of a month"
 MARKERS_COMMENT = "Markers: the table work that is done"
+RUNS_COMMENT = "One row for each run: who started what, and how it ended"
+ATTEMPTS_COMMENT = "One row for each attempt of a run to load a month"
 VERSION_COMMENT = "How far the warehouse is: its last migration, and the newest package"
 
 
@@ -54,6 +56,8 @@ def control_tables(warehouse: Warehouse) -> dict[Table, str]:
         own["marker_table"]: "",
         own["version_table"]: VERSION_COMMENT,
         own["zones_table"]: ZONES_COMMENT,
+        own["runs_table"]: RUNS_COMMENT,
+        own["attempts_table"]: ATTEMPTS_COMMENT,
         **{(warehouse.schema, lookup.table): lookup.comment for lookup in LOOKUPS},
     }
 
@@ -89,6 +93,8 @@ def migrate(cursor: Cursor, last: Version, found: dict[Table, Relation]) -> None
         "ledger_comment": LEDGER_COMMENT,
         "markers_comment": MARKERS_COMMENT,
         "zones_comment": ZONES_COMMENT,
+        "runs_comment": RUNS_COMMENT,
+        "attempts_comment": ATTEMPTS_COMMENT,
     }
     for number, file in _migrations().items():
         if number > last.migration or not is_whole:

@@ -17,7 +17,7 @@ from luigi_tasks.errors import TaxiError
 from luigi_tasks.tables import Warehouse
 from luigi_tasks.warehouse.connection import Cursor, connect
 from luigi_tasks.warehouse.errors import TransientError, plain_errors
-from luigi_tasks.warehouse.locks import check_lock, lock, unlock
+from luigi_tasks.warehouse.locks import Queue, check_lock, describe_holders, lock, unlock
 from luigi_tasks.warehouse.sql import rows
 
 logger = logging.getLogger("luigi-interface.warehouse")
@@ -103,17 +103,21 @@ def transaction(warehouse: Warehouse, label: str, lock_name: str | None = None) 
 
 
 @contextmanager
-def month_lock(warehouse: Warehouse, name: str, *, wait: bool = True) -> Iterator[bool]:
+def month_lock(
+    warehouse: Warehouse, name: str, *, wait: bool = True, queue: Queue | None = None
+) -> Iterator[bool]:
     """Lock something, such as ``green 2024-01``, against other runs, on this machine or another.
 
     Yields whether it is locked, which is always so with ``wait``. The lock ends with the
     connection: each transaction, and whoever publishes a file, checks by ``check_locks`` that it
     is still held.
 
-    :raises TaxiError: others hold it for longer than ``[warehouse] lock_timeout``.
+    :param queue: how long it is waited for, and who hears of it; by default for ``[warehouse]
+        lock_timeout``.
+    :raises TaxiError: others hold it for longer.
     """
     with labelled_cursor(warehouse, name) as cursor:
-        is_held = lock(cursor, name, outlives_transaction=True, wait=wait)
+        is_held = lock(cursor, name, outlives_transaction=True, wait=wait, queue=queue)
     if not is_held:
         yield False
         return
@@ -125,6 +129,12 @@ def month_lock(warehouse: Warehouse, name: str, *, wait: bool = True) -> Iterato
         # a connection that broke has released its locks
         with suppress(psycopg2.Error, TaxiError), labelled_cursor(warehouse, name) as cursor:
             unlock(cursor, name)
+
+
+def holders_of(warehouse: Warehouse, name: str) -> str:
+    """Who holds a lock of ``month_lock``; empty if nobody does any more."""
+    with labelled_cursor(warehouse, name) as cursor:
+        return describe_holders(cursor, name)
 
 
 def check_locks() -> None:

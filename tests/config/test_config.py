@@ -468,7 +468,7 @@ def test_a_template_reaches_nothing_but_its_names(settings: Set, template: str) 
 
 def test_an_unknown_name_comes_with_the_known_ones(settings: Set) -> None:
     settings("source", "url", "file:///{{ year }}")
-    assert refusal().endswith("known are month, retries, taxi_type, timeout, zones_url")
+    assert refusal().endswith("known are month, retries, taxi_type, time_limit, timeout, zones_url")
 
 
 def test_values_made_of_each_other_are_refused(settings: Set) -> None:

@@ -51,6 +51,11 @@ load = {"taxi_type": "green", "rows_read": 1}
 references = [("public", "green_trips", "pickup_location_id", "location_id", True)]
 location_ids = [1]
 advisory_locks, name, pid, pids = 1, "green 2024-01", 1, [1]
-lock_timeout = "3600s"
+lock_timeout = statement_timeout = "3600s"
+runs_table, attempts_table = ("taxi", "runs"), ("taxi", "load_attempts")
+runs_comment = attempts_comment = package_version = state = step = error = cause = "text"
+settings = waiting_for = "text"
+longest, most = 200, 24
+run, run_id, run_ids, exit_code, silence, corrections_checked = {}, 1, [1], 0, 90, ["green"]
 month_trips, derived, query = ("pg_temp", "month_trips"), ("taxi", "daily"), "SELECT 1 AS one"
 pickups, prefix = [{"start": start, "stop": stop}], "text"

@@ -27,8 +27,8 @@ from months import FEBRUARY, JANUARY, Months, close_sessions, trips
 from luigi_tasks import TaxiDownload, TaxiMerge, TaxiStageLoad, TaxiTransform, source
 from luigi_tasks.errors import TaxiError
 from luigi_tasks.months import Month
+from luigi_tasks.operations import published as publication
 from luigi_tasks.runner import CommandError
-from luigi_tasks.tasks import published as publication
 from luigi_tasks.tasks import script as scripts
 from luigi_tasks.tasks.transform_job import Transformed, TransformJob
 

@@ -9,10 +9,12 @@ from dateutil.relativedelta import relativedelta
 
 from luigi_tasks import config, source, warehouse
 from luigi_tasks.catalog import TAXI_TYPES
-from luigi_tasks.errors import TaxiError
+from luigi_tasks.errors import ContentError, PassingError, TaxiError
 from luigi_tasks.months import Month
 from luigi_tasks.records import Edition, Load, RemoteMetadata
+from luigi_tasks.tables import Warehouse
 from luigi_tasks.urls import Url
+from luigi_tasks.warehouse import Failure
 
 logger = logging.getLogger("luigi-interface.published")
 
@@ -109,3 +111,42 @@ def check_source(month: Month) -> None:
             f"nothing is published at {urls(month)[0]}, nor for the months "
             f"{', '.join(other.text for other in candidates)}: is [source] url right?"
         )
+
+
+# --- files that have failed by their content ----------------------------------------------------
+
+
+def standing_failure(opened: Warehouse, month: Month, settings: str) -> Failure | None:
+    """A month's last failure, if it was by the content of a file that is published unchanged.
+
+    :param settings: the digest of today's settings; under others the file may be loaded.
+    """
+    first_day = month.first_day
+    failure = warehouse.last_failures(opened, month.taxi_type, [first_day]).get(first_day)
+    return failure if failure and stands(failure, settings) else None
+
+
+def stands(failure: Failure, settings: str) -> bool:
+    """Whether a failure would only be repeated: it was by the content of a file, which is published
+    unchanged, under the same settings."""
+    if failure.cause != "content" or failure.settings != settings or failure.bytes is None:
+        return False
+    url = find(failure.month)
+    if url is None or url.redacted != failure.url:
+        return False
+    limits = config.source()
+    try:
+        found = source.stat(url, timeout=limits.timeout, retries=limits.retries)
+    except PassingError:
+        return True
+    return found is not None and not found.differs(failure)  # type: ignore[arg-type]
+
+
+def refusal(failure: Failure) -> ContentError:
+    """The error of a month whose file has failed by its content, and isn't tried again."""
+    error = ContentError(
+        f"{failure.month}: its file failed before and hasn't changed since; it is tried again when "
+        f"another edition is published, or after TaxiReset: {failure.error}"
+    )
+    error.edition, error.original = failure, failure.error
+    return error

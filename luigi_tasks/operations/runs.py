@@ -1,0 +1,253 @@
+"""A run's life: it begins, shows that it lives, tries months, and ends.
+
+What is recorded serves people and the next runs. If it can't be recorded, the work goes on.
+"""
+
+from __future__ import annotations
+
+import atexit
+import getpass
+import logging
+import os
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from typing import Any
+
+import psutil
+
+from luigi_tasks import config, warehouse
+from luigi_tasks.errors import ContentError, GivenWayError, PassingError, TaxiError, is_systemic
+from luigi_tasks.months import Month
+from luigi_tasks.operations import due, published
+from luigi_tasks.operations.due import DueMonth
+from luigi_tasks.tables import Warehouse
+from luigi_tasks.texts import printable
+from luigi_tasks.warehouse import Heartbeat, RunFacts
+
+logger = logging.getLogger("luigi-interface.runs")
+
+#: Characters of an error that are recorded.
+LONGEST_ERROR = 2000
+
+
+@dataclass
+class Run:
+    """This process's run, or that of the process it was forked from.
+
+    ``run_id`` is None where the run isn't recorded, since the warehouse couldn't be reached.
+    ``errors`` are those of its months and of itself, ``due`` what it found to be due, if it looked,
+    and ``corrections`` the services whose merged months it looked at, too.
+    """
+
+    command: str
+    warehouse: Warehouse
+    pid: int = field(default_factory=os.getpid)
+    began_at: datetime = field(default_factory=lambda: datetime.now(timezone.utc))
+    run_id: int | None = None
+    heartbeat: Heartbeat | None = None
+    errors: list[BaseException] = field(default_factory=list)
+    due: dict[str, list[DueMonth]] = field(default_factory=dict)
+    corrections: list[str] = field(default_factory=list)
+
+
+#: The run under way, if one has begun.
+_current: list[Run] = []
+
+
+def current() -> Run | None:
+    """The run under way, if one has begun."""
+    return _current[0] if _current else None
+
+
+def begin(command: str) -> Run:
+    """Begin this process's run, unless it has begun.
+
+    :param command: what was asked for, such as a task's name and parameters.
+    """
+    if _current:
+        return _current[0]
+    opened = config.open_warehouse()
+    run = Run(command, opened)
+    _current.append(run)
+    facts = RunFacts(
+        host=socket.gethostname(),
+        pid=run.pid,
+        started_by=_user(),
+        label=str(config.run().label) or None,
+        command=printable(command),
+    )
+    try:
+        run.heartbeat = Heartbeat.begin(opened, facts)
+        run.run_id = run.heartbeat.run_id
+        _end_dead_runs(opened, facts.host)
+    except TaxiError as error:
+        logger.info("this run isn't recorded: %s", error)
+    atexit.register(_end_at_exit, run)
+    return run
+
+
+def end(state: str = "", exit_code: int | None = None, error: str | None = None) -> None:
+    """End this process's run.
+
+    :param state: ``succeeded``, ``failed`` or ``cancelled``; by default as its months ended.
+    :param exit_code: of the command; None where it isn't known.
+    :param error: why the run itself failed, on one line.
+    """
+    if not _current or _current[0].pid != os.getpid():
+        return
+    run = _current.pop()
+    state = state or ("failed" if run.errors else "succeeded")
+    if error is None and run.errors and state == "failed":
+        error = one_line(run.errors[-1])
+    if run.heartbeat:
+        run.heartbeat.stop()
+    if run.run_id is not None:
+        with _recording():
+            warehouse.end_run(
+                run.warehouse,
+                run.run_id,
+                state,
+                exit_code=exit_code,
+                error=error,
+                corrections_checked=[] if state == "cancelled" else _corrected(run),
+            )
+
+
+@dataclass
+class Attempt:
+    """A run's attempt at a month, at one step; ``edition`` is that of the file, once known."""
+
+    run: Run
+    month: Month
+    step: str
+    edition: Any = None
+    state: str | None = None
+
+    def record_step(self, step: str) -> None:
+        """Record that the attempt has come to another step."""
+        self.step = step
+        if self.run.run_id is not None:
+            with _recording():
+                warehouse.begin_attempt(self.run.warehouse, self.run.run_id, self.month, step)
+
+    def record_wait(self, waiting_for: str | None) -> None:
+        """Record what the attempt waits for; None when it goes on."""
+        if self.run.run_id is not None:
+            with _recording():
+                warehouse.record_wait(self.run.warehouse, self.run.run_id, self.month, waiting_for)
+
+    def record_end(self, error: BaseException | None = None, settings: str | None = None) -> None:
+        """Record how it ended: as ``state`` says, or with an error.
+
+        :param settings: the digest of the settings that decide whether a file can be loaded.
+        """
+        state = "failed" if error else self.state
+        if isinstance(error, ContentError):
+            self.edition = error.edition or self.edition
+        if state is None or self.run.run_id is None:
+            return
+        with _recording():
+            warehouse.end_attempt(
+                self.run.warehouse,
+                self.run.run_id,
+                self.month,
+                state,
+                error=one_line(error) if error else None,
+                cause=cause_of(error) if error else None,
+                edition=self.edition,
+                settings=settings,
+            )
+
+
+@contextmanager
+def attempt(month: Month, step: str, settings: Callable[[], str]) -> Iterator[Attempt]:
+    """Record an attempt at a step of a month, and how it ends.
+
+    :param settings: returns the digest of the settings that decide whether a file can be loaded.
+    """
+    made = Attempt(begin(f"{step} {month}"), month, step)
+    made.record_step(step)
+    try:
+        yield made
+    except GivenWayError:
+        made.state = "cancelled"
+        made.record_end()
+        raise
+    except Exception as error:
+        made.run.errors.append(error)
+        made.record_end(error, settings())
+        raise
+    except BaseException:
+        made.state = "cancelled"
+        made.record_end()
+        raise
+    made.record_end()
+
+
+def cause_of(error: BaseException) -> str:
+    """Why an attempt failed: ``content`` of the file, a ``passing`` fault, or ``other``."""
+    if is_systemic(error):
+        return "passing"
+    found: BaseException | None = error
+    while found is not None:
+        if isinstance(found, PassingError):
+            return "passing"
+        if isinstance(found, ContentError):
+            return "content"
+        found = found.__cause__ or found.__context__
+    return "other"
+
+
+def one_line(error: BaseException) -> str:
+    """An error on one line."""
+    text = error.original if isinstance(error, ContentError) else ""
+    text = " ".join((text or str(error)).split()) or type(error).__name__
+    if not isinstance(error, (TaxiError, OSError)):
+        text = f"{type(error).__name__}: {text}"
+    return printable(text[:LONGEST_ERROR])
+
+
+def _corrected(run: Run) -> list[str]:
+    """The services of whose merged months none is to be loaded again any more."""
+    corrected = []
+    for taxi_type in run.corrections:
+        months = [m.month.first_day for m in run.due[taxi_type] if m.reason == due.CORRECTED]
+        if not months or not published.changed(taxi_type, months):
+            corrected.append(taxi_type)
+    return corrected
+
+
+def _end_dead_runs(opened: Warehouse, host: str) -> None:
+    """Record the end of runs that have died: those of this host without a process, and those of
+    others that have been silent."""
+    dead = [
+        run_id
+        for run_id, at, pid, is_silent in warehouse.unfinished_runs(opened)
+        if is_silent or (at == host and not psutil.pid_exists(pid))
+    ]
+    if dead:
+        warehouse.end_dead_runs(opened, dead)
+
+
+def _end_at_exit(run: Run) -> None:
+    if run is current():
+        end()
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a user without a name
+        return str(os.getuid())
+
+
+@contextmanager
+def _recording() -> Iterator[None]:
+    """Let the work go on where it can't be recorded."""
+    try:
+        yield
+    except TaxiError as error:
+        logger.info("not recorded: %s", error)

@@ -1,0 +1,40 @@
+"""What a run did, on one line."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+
+from luigi_tasks import warehouse
+from luigi_tasks.operations import due
+from luigi_tasks.operations.runs import Run
+
+
+def summarise(run: Run) -> tuple[str, bool]:
+    """What a run did, by service, on one line; and whether there is anything to it.
+
+    Such as ``green: 2 months loaded, 130,412 rows, 1 not yet published; 37 s``.
+    """
+    parts: dict[str, list[str]] = {taxi_type: [] for taxi_type in run.due}
+    if run.run_id is not None:
+        for taxi_type, loaded, rows, failed in warehouse.run_summary(run.warehouse, run.run_id):
+            words = parts.setdefault(taxi_type, [])
+            if loaded:
+                words.append(f"{_months(loaded)} loaded, {rows:,} rows")
+            if failed:
+                words.append(f"{_months(failed)} failed")
+    has_news = any(parts.values())
+    for taxi_type, months in run.due.items():
+        for reason, text in (
+            (due.UNPUBLISHED, "not yet published"),
+            (due.OVERDUE, "overdue"),
+            (due.FAILED, "waiting for another edition"),
+        ):
+            if count := sum(each.reason == reason for each in months):
+                parts[taxi_type].append(f"{count} {text}")
+    services = "; ".join(f"{name}: {', '.join(w) or 'complete'}" for name, w in parts.items())
+    seconds = (datetime.now(timezone.utc) - run.began_at).total_seconds()
+    return f"{services or 'nothing was to be done'}; {seconds:,.0f} s", has_news
+
+
+def _months(count: int) -> str:
+    return f"{count} month{'' if count == 1 else 's'}"
