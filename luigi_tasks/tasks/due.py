@@ -4,7 +4,6 @@ import logging
 from datetime import date
 from typing import Any
 
-import click
 import luigi
 
 from luigi_tasks import config, warehouse
@@ -63,7 +62,7 @@ class TaxiDue(CheckedTask, luigi.WrapperTask):
             if run and not self.dry_run:
                 run.due, run.corrections = self._due, corrected
             if self.dry_run:
-                click.echo(describe(opened, self._due))
+                print(describe(opened, self._due))
             else:
                 self._log()
         return self._due

@@ -262,7 +262,7 @@ def test_a_flag_is_taken_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
             "${TPW}",
             "[source] timeout: could not convert string to float: '${TPW}'",
         ),
-        ("source retries", "-${TPWN}", "retries 0 or more"),
+        ("source retries", "-${TPWN}", "retries and time_limit 0 or more"),
         ("source retries", "${TPW}", "'${TPW}'"),
         ("warehouse url", "${TPW}", "must be 'embedded' or begin with postgresql://"),
         ("trips table", "a.${TPW}.${TPW}", "[trips] table: 'a.${TPW}.${TPW}' must be a table's"),
