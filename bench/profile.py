@@ -81,7 +81,7 @@ def main(arguments: list[str] | None = None) -> int:
         log = root / "warehouse" / "log"
         server.query("ALTER DATABASE postgres SET log_min_duration_statement = 0")
         before = log.stat().st_size
-        moments = _watched(pipeline.merge(month), server, folder)
+        moments = _watched([*pipeline.merge(month), "--log-level=DEBUG"], server, folder)
         with log.open(errors="replace") as lines:
             lines.seek(before)
             statements = _statements(lines)

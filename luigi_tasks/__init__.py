@@ -89,6 +89,8 @@ if "luigi" in sys.modules:  # so that --module luigi_tasks registers them
     from luigi_tasks.tasks import due  # noqa: F401
 
     if "luigi.cmdline" in sys.modules:
+        from luigi_tasks.operations import logs
         from luigi_tasks.tasks import worker
 
+        logs.install()
         worker.install()

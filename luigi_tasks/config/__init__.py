@@ -12,7 +12,7 @@ from luigi_tasks.config.parameters import (
     TaxiTypeParameter,
 )
 from luigi_tasks.config.resolved import (
-    digest,
+    log_file,
     month_tables,
     open_warehouse,
     schema,
@@ -46,8 +46,8 @@ __all__ = [
     "check",
     "cleanup",
     "concurrency",
-    "digest",
     "log",
+    "log_file",
     "metrics",
     "month_tables",
     "open_warehouse",

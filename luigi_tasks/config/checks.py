@@ -20,6 +20,7 @@ from luigi_tasks.catalog import QUALITY_CHECKS, TAXI_TYPES
 from luigi_tasks.config import defaults
 from luigi_tasks.config.defaults import packaged
 from luigi_tasks.config.resolved import (
+    log_file,
     month_tables,
     open_warehouse,
     selected_columns,
@@ -29,6 +30,7 @@ from luigi_tasks.config.sections import (
     LUIGIS_SECTIONS,
     SECTIONS,
     concurrency,
+    log,
     quality,
     runner,
     source,
@@ -68,6 +70,7 @@ def check(taxi_type: str = "yellow", month: date = date(2024, 1, 1)) -> None:
     if not source().timeout > 0 or source().retries < 0 or not source().time_limit >= 0:
         raise TaxiError("[source] timeout must be above 0, retries and time_limit 0 or more")
     storage_root()
+    _check_log_file()
     url = warehouse().render("url")
     if url != "embedded" and not url.startswith(("postgresql://", "postgres://")):
         raise TaxiError("[warehouse] url: must be 'embedded' or begin with postgresql://")
@@ -105,6 +108,13 @@ def _check_url(url: str) -> None:
         f"{redacted(url)}: with the variables' values it isn't a URL of http, https, file or a "
         "store; write special characters in them as %XX"
     )
+
+
+def _check_log_file() -> None:
+    """Refuse a log file that can't be one. What can't be written today may be tomorrow."""
+    file = log_file()
+    if file and (file.is_dir() or str(log().file).endswith("/")):
+        raise TaxiError(f"[log] file: {_got(log(), 'file')} is a folder; name a file in it")
 
 
 def _check_files() -> None:

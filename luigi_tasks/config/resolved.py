@@ -9,7 +9,15 @@ from importlib.metadata import version
 from pathlib import Path
 
 from luigi_tasks.catalog import ALWAYS_SELECTED, TAXI_TYPES, TaxiType
-from luigi_tasks.config.sections import quality, runner, storage, transform, trips, warehouse
+from luigi_tasks.config.sections import (
+    log,
+    quality,
+    runner,
+    storage,
+    transform,
+    trips,
+    warehouse,
+)
 from luigi_tasks.config.templates import FromEnvironment
 from luigi_tasks.errors import TaxiError
 from luigi_tasks.months import Month
@@ -22,14 +30,23 @@ _LONGEST_TABLE_NAME = _LONGEST_NAME - len("_2024_01_pkey")
 
 def storage_root() -> Path:
     """The folder of ``[storage] root``; ``~`` and ``~user`` at its beginning are home folders."""
-    configured = storage().render("root")
-    folder = os.path.expanduser(configured)  # noqa: PTH111  (Path would take ./~ for it, too)
-    if folder.startswith("~"):
+    return _path("[storage] root", storage().render("root"))
+
+
+def log_file() -> Path | None:
+    """The file of ``[log] file``, if one is set; ``~`` at its beginning is as for the folder."""
+    configured = str(log().file)
+    return _path("[log] file", configured).absolute() if configured else None
+
+
+def _path(key: str, configured: str) -> Path:
+    path = os.path.expanduser(configured)  # noqa: PTH111  (Path would take ./~ for it, too)
+    if path.startswith("~"):
         raise TaxiError(
-            f"[storage] root: {configured!r} begins with a user who isn't known here; ./~ begins a "
+            f"{key}: {configured!r} begins with a user who isn't known here; ./~ begins a "
             "folder of such a name"
         )
-    return Path(folder)
+    return Path(path)
 
 
 def open_warehouse() -> Warehouse:

@@ -9,7 +9,7 @@ from luigi_tasks.catalog import TAXI_TYPES
 from luigi_tasks.config import MonthParameter, TaxiTypeParameter
 from luigi_tasks.errors import GivenWayError, PassingError, TaxiError, is_systemic
 from luigi_tasks.months import Month
-from luigi_tasks.operations import published, runs
+from luigi_tasks.operations import logs, published, runs
 from luigi_tasks.operations.runs import Attempt
 from luigi_tasks.storage import MonthFiles
 from luigi_tasks.tables import Tables, Warehouse
@@ -103,7 +103,10 @@ class LockedTask(MonthTask):
         """
         opened, tries = self.warehouse, count(1)
         step = str(self.get_task_family())  # type: ignore[attr-defined]
-        with runs.attempt(self.taxi_month, step, self.settings_digest) as self.attempt:
+        with (
+            logs.month_context(self.taxi_month),
+            runs.attempt(self.taxi_month, step, self.settings_digest) as self.attempt,
+        ):
             warehouse.with_retries(opened, lambda: self._run(opened, next(tries)))
 
     def _run(self, opened: Warehouse, number: int) -> None:
