@@ -279,11 +279,19 @@ def test_every_block_is_of_a_kind_that_is_checked(document: str) -> None:
 
 
 def test_the_command_of_the_docs_lists_what_they_say() -> None:
-    [parameter] = commands_of(DOCUMENTS, ".venv/bin/luigi-tasks")
-    _, *words = str(parameter.values[0]).split()
-    run = subprocess.run([PYTHON, "-m", "luigi_tasks", *words], capture_output=True, text=True)
-    assert run.returncode == 0
-    assert all(name in run.stdout for name in ("psql", "serve", "sample", "TaxiDerivedTable"))
+    """And each of its commands that they name has the flags that they name."""
+    for parameter in commands_of(DOCUMENTS, ".venv/bin/luigi-tasks"):
+        _, *words = shlex.split(str(parameter.values[0]))
+        name = [] if words[0].startswith("--") else words[:1]
+        command = [PYTHON, "-m", "luigi_tasks", *name, "--help"]
+        run = subprocess.run(command, capture_output=True, text=True)
+        assert run.returncode == 0
+        own = words[: words.index("--")] if "--" in words else words
+        flags = [word.partition("=")[0] for word in own if word.startswith("--")]
+        assert all(flag in run.stdout for flag in flags)
+        if not name:
+            known = ("psql", "serve", "sample", "schedule", "TaxiDerivedTable")
+            assert all(each in run.stdout for each in known)
 
 
 def test_luigid_has_the_flags_that_are_named() -> None:
@@ -456,6 +464,7 @@ def test_settings_and_flags_that_are_named_exist(document: str) -> None:
     flags |= {f"--{key.replace('_', '-')}" for key in KEYS["core"]}
     flags |= {"--module", "--of", "--of-params", "--start", "--stop", "--month", "--taxi-type"}
     flags |= {"--all", "--port", "--help", "--quick", "--storage-root"}  # of scripts
+    flags |= {"--at", "--foreground", "--remove", "--systemd", "--yes"}  # of luigi-tasks schedule
     for code in code_of(document):
         for flag in re.findall(r"(?<![\w-])--[a-z][a-z-]*", code):
             assert flag in flags, code

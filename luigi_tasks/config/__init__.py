@@ -19,6 +19,7 @@ from luigi_tasks.config.resolved import (
     schema_contract,
     selected,
     storage_root,
+    variables,
 )
 from luigi_tasks.config.sections import (
     alarms,
@@ -63,6 +64,7 @@ __all__ = [
     "storage_root",
     "transform",
     "trips",
+    "variables",
     "warehouse",
 ]
 

@@ -8,8 +8,11 @@ from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
+from luigi.configuration import get_config
+
 from luigi_tasks.catalog import ALWAYS_SELECTED, TAXI_TYPES, TaxiType
 from luigi_tasks.config.sections import (
+    SECTIONS,
     log,
     quality,
     runner,
@@ -18,7 +21,7 @@ from luigi_tasks.config.sections import (
     trips,
     warehouse,
 )
-from luigi_tasks.config.templates import FromEnvironment
+from luigi_tasks.config.templates import VARIABLE, FromEnvironment, keys_of
 from luigi_tasks.errors import TaxiError
 from luigi_tasks.months import Month
 from luigi_tasks.tables import Table, Tables, TripsTable, Warehouse
@@ -37,6 +40,17 @@ def log_file() -> Path | None:
     """The file of ``[log] file``, if one is set; ``~`` at its beginning is as for the folder."""
     configured = str(log().file)
     return _path("[log] file", configured).absolute() if configured else None
+
+
+def variables() -> set[str]:
+    """The names of the environment's variables that the settings name."""
+    settings = get_config()
+    return {
+        name
+        for section in SECTIONS
+        for key in keys_of(section.__name__)
+        for name in VARIABLE.findall(str(settings.get(section.__name__, key, "", raw=True)))
+    }
 
 
 def _path(key: str, configured: str) -> Path:
