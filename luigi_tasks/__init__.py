@@ -90,7 +90,8 @@ if "luigi" in sys.modules:  # so that --module luigi_tasks registers them
 
     if "luigi.cmdline" in sys.modules:
         from luigi_tasks.operations import logs
-        from luigi_tasks.tasks import worker
+        from luigi_tasks.tasks import scheduler, worker
 
         logs.install()
+        scheduler.install()
         worker.install()

@@ -330,16 +330,6 @@ def test_a_range_of_nothing_is_told(command: Luigi, words: list[str], told: str)
     assert_refused(command(*words), 40, told)
 
 
-@on_one_server
-def test_a_scheduler_that_is_not_there_is_told(command: Luigi) -> None:
-    local = "[core]\nlocal_scheduler = false\nrpc_retry_attempts = 2\nrpc_retry_wait = 1\n"
-    (command.folder / "luigi.cfg").write_text(f"{local}default_scheduler_port = 1\n")
-    run = command(*MONTH)
-    assert run.code == 40
-    assert "Traceback" not in run.output, run.output
-    assert "start luigid there, or set local_scheduler = true" in run.output
-
-
 # --- the warehouse ------------------------------------------------------------------------------
 
 
