@@ -18,10 +18,12 @@ def run(dry_run: bool, arguments: tuple[str, ...]) -> None:
     from luigi.cmdline import luigi_run
 
     from luigi_tasks import stopping
-    from luigi_tasks.operations import ending
-    from luigi_tasks.tasks import worker
+    from luigi_tasks.operations import ending, logs
+    from luigi_tasks.tasks import scheduler, worker
 
     stopping.install()
+    logs.install()
+    scheduler.install()
     worker.install()
     words = ["--module", "luigi_tasks", "TaxiDue", *arguments]
     if dry_run:

@@ -12,6 +12,7 @@ from luigi_tasks.config.parameters import (
     TaxiTypeParameter,
 )
 from luigi_tasks.config.resolved import (
+    digest,
     log_file,
     month_tables,
     open_warehouse,
@@ -47,6 +48,7 @@ __all__ = [
     "check",
     "cleanup",
     "concurrency",
+    "digest",
     "log",
     "log_file",
     "metrics",

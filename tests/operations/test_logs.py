@@ -46,7 +46,7 @@ def test_nothing_is_printed_when_nothing_happened(command_merged: Luigi) -> None
         run = command_merged.merge_range(*RANGE, "--log-level=WARNING")
         assert (run.code, run.output) == (0, "")
         written = (command_merged.folder / "taxis.log").read_text()
-        assert written.count(" INFO ") == written.count("warehouse: ") == number
+        assert written.count(" INFO ") >= written.count("warehouse: ") == number
 
 
 @on_one_server
