@@ -1,10 +1,12 @@
 """Luigi without Python's start and its imports, which are most of what a short run takes.
 
-A server process has imported what others wrote, and forks for each command. What is this project's
-own is imported in the fork, with its folder, its environment and its arguments.
+A server process has imported what others wrote, and what of this project knows no settings, and
+forks for each command. Settings and tasks are imported in the fork, with its folder, its
+environment and its arguments.
 """
 
 import atexit
+import gc
 import importlib
 import json
 import os
@@ -18,7 +20,10 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+#: This project's first: it registers its tasks where Luigi was imported before it.
 IMPORTED = (
+    *(f"luigi_tasks.{name}" for name in ("source", "source.http", "runner", "storage", "formats")),
+    *(f"luigi_tasks.{name}" for name in ("warehouse", "warehouse.encoding")),
     *(
         "luigi.cmdline",
         "luigi.retcodes",
@@ -27,6 +32,7 @@ IMPORTED = (
         "luigi.contrib.postgres",
     ),
     *("pyarrow.parquet", "pgpq", "psycopg2.extras", "requests", "jinja2.sandbox", "psutil", "tqdm"),
+    *("numpy.ma", "multiprocessing.queues", "multiprocessing.synchronize"),
 )
 #: Variables with these beginnings are read by what is imported.
 READ_EARLY = ("PYTHON", "LUIGI", "LC_", "LANG")
@@ -78,6 +84,11 @@ def serve(channel: socket.socket) -> list[str]:
     """Take orders until there are no more; in a fork, return the words to run."""
     for name in IMPORTED:
         importlib.import_module(name)
+    templates = sys.modules["luigi_tasks.warehouse.sql"]._files()
+    for name in templates.list_templates():
+        templates.get_template(name)
+    gc.collect()
+    gc.freeze()  # else each fork looks through it all when it ends
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     while True:
         order, descriptors, _, _ = socket.recv_fds(channel, 1 << 20, 2)
@@ -118,7 +129,10 @@ if __name__ == "__main__":
     import luigi.cmdline
     from luigi.configuration import LuigiConfigParser
 
+    import luigi_tasks
+
     # what they have read of the server's arguments and folder
     luigi.cmdline.luigi_run.__defaults__ = (sys.argv[1:],)
     LuigiConfigParser._instance = None
+    importlib.reload(luigi_tasks)  # which registers the tasks, now that Luigi is imported
     runpy.run_path(sys.argv[0], run_name="__main__")

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -64,13 +65,15 @@ def _path(key: str, configured: str) -> Path:
 
 
 def open_warehouse() -> Warehouse:
-    """The warehouse that the settings describe. Each value is rendered once."""
-    settings, own = warehouse(), schema()
+    """The warehouse that the settings describe. Each section is read, and each value rendered,
+    once: a run asks for it some 30 times a month."""
+    settings, named, columns = warehouse(), trips(), selected_columns()
+    own = _schema(settings)
     tables = {}
     for taxi_type in TAXI_TYPES:
-        rendered = trips().render("table", taxi_type=taxi_type)
+        rendered = named.render("table", taxi_type=taxi_type)
         name = _table_name("[trips] table", rendered, own)
-        tables[taxi_type] = TripsTable(selected(taxi_type), name)
+        tables[taxi_type] = TripsTable(_with_columns(taxi_type, columns), name)
     return Warehouse(
         url=settings.render("url"),
         root=storage_root(),
@@ -91,7 +94,11 @@ def month_tables(warehouse: Warehouse, month: Month) -> Tables:
 
 def schema() -> str:
     """The schema of what isn't of one taxi type, and of tables that are named without one."""
-    name = warehouse().render("schema")
+    return _schema(warehouse())
+
+
+def _schema(settings: warehouse) -> str:
+    name = settings.render("schema")
     if not name or "\0" in name or len(name.encode()) > _LONGEST_NAME:
         raise TaxiError(
             f"[warehouse] schema: {name!r} must be a name of at most {_LONGEST_NAME} bytes"
@@ -125,8 +132,12 @@ def is_postgresqls(schema: str) -> bool:
 
 def selected(taxi_type: str) -> TaxiType:
     """A taxi type with its selected columns, which always include pickup time and locations."""
+    return _with_columns(taxi_type, selected_columns())
+
+
+def _with_columns(taxi_type: str, columns: Sequence[str]) -> TaxiType:
     kind = TAXI_TYPES[taxi_type]
-    names = set(selected_columns())
+    names = set(columns)
     if not names:
         return kind
     names |= ALWAYS_SELECTED

@@ -199,12 +199,12 @@ def _signal_group(process: "subprocess.Popen[bytes]", number: int) -> None:
 
 # --- an interpreter that waits for its job -------------------------------------------------------
 
-#: A Python that imports a module, waits for the folder and the arguments of a job, and then calls
-#: the module's ``main``. Its last argument is the descriptor that they come from.
+#: A Python that imports a package's ``__main__``, waits for the folder and the arguments of a job,
+#: and then calls its ``main``. Its last argument is the descriptor that they come from.
 _WAIT = """
 import importlib, json, os, sys
 del sys.path[0]
-module = importlib.import_module(sys.argv[1])
+module = importlib.import_module(sys.argv[1] + ".__main__")
 with open(int(sys.argv[2])) as pipe:
     folder, sys.argv = json.load(pipe)
 os.chdir(folder)

@@ -60,14 +60,20 @@ def encoded(
         if came_before.any():
             if not repeated.tell():
                 repeated.write(apart.write_header())
-            repeated.write(apart.write_batch(rows.filter(pa.array(came_before))))
-            rows = rows.filter(pa.array(~came_before))
+            repeated.write(apart.write_batch(rows.filter(_mask(came_before))))
+            rows = rows.filter(_mask(~came_before))
         yield encoder.write_batch(rows)
         read += batch.num_rows
         report(read, file.metadata.num_rows)
     if repeated.tell():
         repeated.write(apart.finish())
     yield encoder.finish()
+
+
+def _mask(flags: npt.NDArray[np.bool_]) -> pa.BooleanArray:
+    """Truth values as Arrow's. (``pa.array`` imports pandas for numpy's, if it is there.)"""
+    packed = np.packbits(flags, bitorder="little")
+    return pa.Array.from_buffers(pa.bool_(), len(flags), [None, pa.py_buffer(packed)])
 
 
 class Memory:

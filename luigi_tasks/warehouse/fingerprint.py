@@ -111,7 +111,9 @@ def _held(array: pa.Array) -> npt.NDArray[Any]:
 
 
 def _is_valid(array: pa.Array) -> npt.NDArray[np.bool_]:
-    return np.asarray(array.is_valid().to_numpy(zero_copy_only=False))
+    """Where an array has values. (``to_numpy`` imports pandas for truth values, if it is there.)"""
+    valid: npt.NDArray[np.bool_] = _held(array.is_valid().cast(pa.int8())).view(np.bool_)
+    return valid
 
 
 def md5(messages: npt.NDArray[np.void]) -> Bytes:

@@ -826,13 +826,22 @@ def test_a_transform_has_the_limit_whether_or_not_it_waited(
 # a Python that waits for the next job of a module
 
 
+def command_line(found: psutil.Process) -> str:
+    """It is empty for a moment, while the process becomes another program."""
+    for _ in range(200):
+        if words := found.cmdline():
+            return " ".join(words)
+        time.sleep(0.01)
+    return ""
+
+
 @pytest.fixture
 def spares() -> Iterator[Callable[[], list[psutil.Process]]]:
     """Those that wait at present."""
 
     def found() -> list[psutil.Process]:
         children = psutil.Process().children(recursive=True)
-        return [p for p in children if is_there(p) and "import_module" in " ".join(p.cmdline())]
+        return [p for p in children if is_there(p) and "import_module" in command_line(p)]
 
     process._end_waiting()
     process._runs.clear()

@@ -1,16 +1,23 @@
 """What is staged: rows that come twice, columns that somebody else added, columns that are new."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import date, datetime
+from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import wired
 from conftest import Database, Luigi
 from months import FEBRUARY, JANUARY, Months, load_of, trip, trips
 
+from luigi_tasks.catalog import GREEN
 from luigi_tasks.catalog.quality import ExceededError
 from luigi_tasks.errors import TaxiError
+from luigi_tasks.transform import arrow_schema
 from luigi_tasks.warehouse import encoding, merging, staging
 
 on_one_server = pytest.mark.parametrize("server", ["embedded"], indirect=True)
@@ -486,3 +493,27 @@ def test_a_range_ends_with_statistics_of_the_whole_table(
             FROM pg_class AS parent WHERE oid = 'green_trips'::regclass"""
         [(known, rows)] = database.query(query)
         assert known == rows
+
+
+#: Encodes a file, whose rows come twice and have NULLs; tells which of the heavy packages it took.
+ENCODE = """
+import io, sys
+from luigi_tasks.catalog import GREEN
+from luigi_tasks.formats import open_parquet
+from luigi_tasks.warehouse.encoding import encoded
+names = [column.name for column in GREEN.columns]
+with open_parquet(sys.argv[1]) as file:
+    repeated = io.BytesIO()
+    for _ in encoded(file, GREEN.columns, names, {}, report=print, repeated=repeated):
+        pass
+print(repeated.tell() > 100, *{"numpy", "pandas"} & sys.modules.keys())
+"""
+
+
+def test_staging_imports_no_pandas(tmp_path: Path) -> None:
+    """Which Arrow does for some of what it turns into numpy's; that takes longer than a month."""
+    file = tmp_path / "trips.parquet"
+    pq.write_table(pa.Table.from_pylist(trips(5) + trips(3), arrow_schema(GREEN)), file)
+    command = [sys.executable, "-c", ENCODE, file]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert printed.splitlines()[-1] == "True numpy"
