@@ -370,8 +370,23 @@ def test_statements_of_a_page_run(block: Block, merged: Database) -> None:
         session.rollback()
 
 
+INI = [block for page in PAGES for block in blocks_of(page, "ini")]
+#: Blocks whose settings a run would send messages by, or write outside its folder.
+REACHING_OUT = [block for block in INI if re.search(r"\[(alarms|metrics)\]", block.text)]
+
+
+@pytest.mark.parametrize("block", named(REACHING_OUT))
+def test_settings_of_a_page_that_reach_out_are_checked(block: Block, tmp_path: Path) -> None:
+    (tmp_path / "luigi.cfg").write_text(block.text)
+    names = re.findall(r"\$\{(\w+)\}", block.text)
+    environment = {**os.environ, **dict.fromkeys(names, "a-token")}
+    command = [PYTHON, "-c", "from luigi_tasks import config; config.check()"]
+    run = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+
+
 @on_one_server
-@pytest.mark.parametrize("block", named(b for page in PAGES for b in blocks_of(page, "ini")))
+@pytest.mark.parametrize("block", named(block for block in INI if block not in REACHING_OUT))
 def test_settings_of_a_page_are_accepted(block: Block, luigi_command: Luigi) -> None:
     (luigi_command.folder / "luigi.cfg").write_text(block.text)
     luigi_command.environment["TOKEN"] = "a token"
@@ -607,7 +622,8 @@ def test_what_is_imported_is_required() -> None:
     """By name, not by way of another package that happens to bring it."""
     settings = settings_of("setup.cfg")
     extras = settings["options.extras_require"]
-    listed = (settings["options"]["install_requires"], extras["docker"], extras["stores"])
+    used = (extras[name] for name in ("alarms", "docker", "metrics", "stores"))
+    listed = (settings["options"]["install_requires"], *used)
     required = {re.split(r"[^\w-]", line)[0].lower() for line in "\n".join(listed).split("\n")}
     imported = set()
     for file in (ROOT / "luigi_tasks").glob("**/*.py"):
@@ -619,5 +635,6 @@ def test_what_is_imported_is_required() -> None:
     others = imported - sys.stdlib_module_names - {"luigi_tasks"}
     assert {"pyarrow", "docker", "fsspec"} <= others
     providers = packages_distributions()
-    missing = {n for n in others if not required & {p.lower() for p in providers.get(n, ())}}
+    names = {n: {p.lower().replace("_", "-") for p in providers.get(n, ())} for n in others}
+    missing = {n for n in others if not required & names[n]}
     assert missing == set()

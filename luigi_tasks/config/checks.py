@@ -4,6 +4,7 @@ import configparser
 import difflib
 import os
 import re
+import shlex
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import date
@@ -29,15 +30,17 @@ from luigi_tasks.config.resolved import (
 from luigi_tasks.config.sections import (
     LUIGIS_SECTIONS,
     SECTIONS,
+    alarms,
     concurrency,
     log,
+    metrics,
     quality,
     runner,
     source,
     transform,
     warehouse,
 )
-from luigi_tasks.config.templates import FromEnvironment, Written, keys_of
+from luigi_tasks.config.templates import FromEnvironment, Written, keys_of, lines_of
 from luigi_tasks.errors import TaxiError
 from luigi_tasks.months import Month
 from luigi_tasks.urls import Url, redacted
@@ -92,6 +95,7 @@ def check(taxi_type: str = "yellow", month: date = date(2024, 1, 1)) -> None:
         )
     _check_quality(quality())
     _check_runner(runner())
+    _check_alarms(alarms(), metrics())
     _check_tables(taxi_type, month)
 
 
@@ -205,6 +209,46 @@ def _check_runner(settings: runner) -> None:
         require(re.fullmatch(r"[^:]+:/[^:]*(:r[ow])?", volume), "volumes", "source:/target[:ro]")
     if settings.build and not settings.image:
         raise TaxiError("[runner] build: needs image, the name of what is built")
+
+
+def _check_alarms(settings: alarms, figures: metrics) -> None:
+    """Refuse receivers that can't be; no value is shown, for it may be a secret as a whole."""
+    for number, url in enumerate(filter(None, lines_of(settings.urls)), 1):
+        if not re.match(r"[a-zA-Z][\w+.-]*://\S", url):
+            raise TaxiError(
+                f"[alarms] urls: number {number} must be a URL as Apprise writes them, such as "
+                "mailto://..., each on a line of its own"
+            )
+    try:
+        words = shlex.split(settings.command)
+    except ValueError as error:
+        raise TaxiError(f"[alarms] command: can't be read as words: {error}") from None
+    if settings.command and not (words and words[0]):
+        raise TaxiError("[alarms] command: has no words; leave it empty for no command")
+    url = settings.ping_url
+    if url and not _is_of_http(url):
+        raise TaxiError(
+            "[alarms] ping_url: must be a URL of http or https, such as https://hc-ping.com/<uuid>"
+        )
+    if settings.overdue_days < 0:
+        raise TaxiError(
+            f"[alarms] overdue_days: {_got(settings, 'overdue_days')} must be 0 or more"
+        )
+    if figures.textfile and not figures.textfile.endswith(".prom"):
+        raise TaxiError(
+            f"[metrics] textfile: {_got(figures, 'textfile')} must end with .prom, or Prometheus's "
+            "node exporter doesn't read it"
+        )
+
+
+def _is_of_http(url: str) -> bool:
+    """Whether a URL can be asked: it has a scheme of http, a host, a port that is a number."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.hostname) and not re.search(r"\s", url)
 
 
 def _are_texts(values: Iterable[Any]) -> bool:

@@ -23,6 +23,7 @@ LEDGER_COMMENT = "One row for each finished load of a month"
 MARKERS_COMMENT = "Markers: the table work that is done"
 RUNS_COMMENT = "One row for each run: who started what, and how it ended"
 ATTEMPTS_COMMENT = "One row for each attempt of a run to load a month"
+ALARMS_COMMENT = "One row for each alarm: what changed about a month, and who has yet to hear of it"
 VERSION_COMMENT = "How far the warehouse is: its last migration, and the newest package"
 
 
@@ -58,6 +59,7 @@ def control_tables(warehouse: Warehouse) -> dict[Table, str]:
         own["zones_table"]: ZONES_COMMENT,
         own["runs_table"]: RUNS_COMMENT,
         own["attempts_table"]: ATTEMPTS_COMMENT,
+        own["alarms_table"]: ALARMS_COMMENT,
         **{(warehouse.schema, lookup.table): lookup.comment for lookup in LOOKUPS},
     }
 
@@ -95,6 +97,7 @@ def migrate(cursor: Cursor, last: Version, found: dict[Table, Relation]) -> None
         "zones_comment": ZONES_COMMENT,
         "runs_comment": RUNS_COMMENT,
         "attempts_comment": ATTEMPTS_COMMENT,
+        "alarms_comment": ALARMS_COMMENT,
     }
     for number, file in _migrations().items():
         if number > last.migration or not is_whole:

@@ -48,6 +48,7 @@ def own_tables(warehouse: Warehouse) -> dict[str, Table]:
         "zones_table": (warehouse.schema, "taxi_zones"),
         "runs_table": (warehouse.schema, "runs"),
         "attempts_table": (warehouse.schema, "load_attempts"),
+        "alarms_table": (warehouse.schema, "alarms"),
         "trips_view": (warehouse.schema, "trips"),
     }
 
