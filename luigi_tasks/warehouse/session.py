@@ -3,7 +3,6 @@
 import logging
 import os
 import select
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
@@ -12,6 +11,13 @@ from typing import Any, TypeVar
 import psycopg2
 import psycopg2.errors
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE, connection
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception_type,
+    stop_after_attempt,
+    wait_exponential,
+)
 
 from luigi_tasks.errors import TaxiError
 from luigi_tasks.tables import Warehouse
@@ -155,14 +161,22 @@ def with_retries(warehouse: Warehouse, work: Callable[[], Result]) -> Result:
 
     :raises TransientError: the last attempt failed, too.
     """
-    for attempt in range(0 if _is_retrying.get() else warehouse.retries):
-        mark = _is_retrying.set(True)
-        try:
-            return work()
-        except TransientError as error:
-            pause = min(BACKOFF * 2**attempt, BACKOFF_MAX)
-            logger.warning("%s; trying again in %g s", error, pause)
-        finally:
-            _is_retrying.reset(mark)
-        time.sleep(pause)
-    return work()
+    if _is_retrying.get():
+        return work()
+    mark = _is_retrying.set(True)
+    try:
+        return Retrying(
+            retry=retry_if_exception_type(TransientError),
+            stop=stop_after_attempt(warehouse.retries + 1),
+            wait=wait_exponential(multiplier=BACKOFF, max=BACKOFF_MAX),
+            before_sleep=_log_retry,
+            reraise=True,
+        )(work)
+    finally:
+        _is_retrying.reset(mark)
+
+
+def _log_retry(state: RetryCallState) -> None:
+    if state.outcome and state.next_action:
+        error, pause = state.outcome.exception(), state.next_action.sleep
+        logger.warning("%s; trying again in %g s", error, pause)
