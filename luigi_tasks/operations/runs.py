@@ -25,7 +25,7 @@ from luigi_tasks.operations import due, published
 from luigi_tasks.operations.due import DueMonth
 from luigi_tasks.tables import Warehouse
 from luigi_tasks.texts import printable
-from luigi_tasks.warehouse import Heartbeat, RunFacts
+from luigi_tasks.warehouse import Heartbeat, RunFacts, TransientError
 
 logger = logging.getLogger("luigi-interface.runs")
 
@@ -80,7 +80,10 @@ def begin(command: str) -> Run:
         command=printable(command),
     )
     try:
-        run.heartbeat = Heartbeat.begin(opened, facts)
+        try:
+            run.heartbeat = Heartbeat.begin(opened, facts)
+        except TransientError:  # its retries are those of the first task, unless this one is enough
+            run.heartbeat = Heartbeat.begin(opened, facts)
         run.run_id = run.heartbeat.run_id
         _end_dead_runs(opened, facts.host)
     except TaxiError as error:
