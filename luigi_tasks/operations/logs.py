@@ -91,7 +91,7 @@ def _open_file() -> None:
     try:
         with suppress(FileExistsError):
             file.parent.mkdir(parents=True)
-        _roll_over(file)
+        roll_over(file)
         handler = _LogFile(file)
     except OSError as error:
         _warn(file, error)
@@ -105,7 +105,7 @@ def _open_file() -> None:
     _LUIGIS.addHandler(handler)
 
 
-def _roll_over(file: Path) -> None:
+def roll_over(file: Path) -> None:
     """Put a full file aside, unless another run does so at this moment.
 
     Runs under way notice, and go on in the new one.

@@ -61,7 +61,7 @@ class TaxiDownload(FileTask, luigi.Task):
                 must_be_read=not script.reads_published(),
                 before_publishing=warehouse.check_locks,
             )
-        logger.info("%s: fetched %d bytes", self.label, edition.bytes)
+        show_result(self, self.label, f"fetched {edition.bytes} bytes")
 
 
 @requires(TaxiDownload)
@@ -154,7 +154,7 @@ class TaxiStageLoad(LockedTask, luigi.Task):
             self.files.remove_raw()  # the server needs about as much room to build the key
         with Progress(self, f"copying {self.label}", " rows") as progress:
             warehouse.stage(self.warehouse, self.tables, self.files.trips, load, progress)
-        logger.info("%s: staged %d rows", self.label, load.rows_staged)
+        show_result(self, self.label, f"staged {load.rows_staged} rows")
 
 
 @requires(TaxiStageLoad)

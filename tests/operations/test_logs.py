@@ -154,11 +154,11 @@ def test_a_full_file_is_put_aside_when_a_run_begins(
     written_by(handler, "first " + 1_000 * "x")
     for _ in range(2):
         written_by(handler, "still of the same run")
-    logs._roll_over(file)
+    logs.roll_over(file)
     written_by(handler, "after")
     assert file.read_text().count("\n") == 1
     assert (tmp_path / "log.1").read_text().count("\n") == 3
-    logs._roll_over(file)
+    logs.roll_over(file)
     assert not (tmp_path / "log.2").exists()
 
 
@@ -167,7 +167,7 @@ def test_so_many_are_kept(tmp_path: Path) -> None:
     file = tmp_path / "log"
     for number in range(logs.KEPT + 3):
         file.write_text(f"{number}\n" + 1_000 * "x")
-        logs._roll_over(file)
+        logs.roll_over(file)
     found = sorted(path.name for path in tmp_path.iterdir())
     assert found == ["log", *(f"log.{number + 1}" for number in range(logs.KEPT))] or (
         found == [f"log.{number + 1}" for number in range(logs.KEPT)]
@@ -177,7 +177,7 @@ def test_so_many_are_kept(tmp_path: Path) -> None:
 
 def _begin_and_write(file: Path, number: int) -> None:
     for round_ in range(20):
-        logs._roll_over(file)
+        logs.roll_over(file)
         made = logs._LogFile(file)
         made.setFormatter(logs._Lines("%(message)s"))
         for line in range(10):
