@@ -18,7 +18,7 @@ def run(dry_run: bool, arguments: tuple[str, ...]) -> None:
     from luigi.cmdline import luigi_run
 
     from luigi_tasks import stopping
-    from luigi_tasks.operations import ending, logs
+    from luigi_tasks.operations import logs, reporting
     from luigi_tasks.tasks import scheduler, worker
 
     stopping.install()
@@ -32,7 +32,7 @@ def run(dry_run: bool, arguments: tuple[str, ...]) -> None:
     if is_quiet and not any(word.startswith("--log-level") for word in arguments):
         words += ["--log-level", "WARNING"]
         if not dry_run:
-            ending.listeners.append(_print_news)
+            reporting.listeners.append(_print_news)
     luigi_run(words)
 
 

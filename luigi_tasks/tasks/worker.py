@@ -14,7 +14,7 @@ from luigi.retcodes import retcode
 from luigi.task_status import DONE, FAILED, UNKNOWN
 
 from luigi_tasks import stopping
-from luigi_tasks.operations import ending, runs
+from luigi_tasks.operations import reporting, runs
 
 logger = logging.getLogger("luigi-interface.worker")
 
@@ -34,7 +34,7 @@ class Worker(luigi.worker.Worker):
 
     def add(self, task: luigi.Task, *args: Any, **kwargs: Any) -> bool:
         if not getattr(task, "dry_run", False):
-            runs.begin(_shown(task))
+            reporting.begin(_shown(task))
         return bool(super().add(task, *args, **kwargs))
 
     def __exit__(
@@ -46,15 +46,15 @@ class Worker(luigi.worker.Worker):
         super().__exit__(kind, error, trace)
         if stopping.came() or isinstance(error, KeyboardInterrupt):
             code = error.code if isinstance(error, stopping.Stopped) else 130
-            ending.end("cancelled", code if isinstance(code, int) else None)
+            reporting.end("cancelled", code if isinstance(code, int) else None)
         elif error is not None:
-            ending.end("failed", retcode().unhandled_exception, runs.one_line(error))
+            reporting.end("failed", retcode().unhandled_exception, runs.one_line(error))
         else:
             code = self._exit_code()
             gave_way = self._gives_way and code == retcode().not_run
             has_succeeded = code in (0, retcode().missing_data)
             state = "succeeded" if has_succeeded else "cancelled" if gave_way else "failed"
-            ending.end(state, code)
+            reporting.end(state, code)
         return False
 
     def _exit_code(self) -> int:
@@ -140,6 +140,13 @@ def _shown(task: luigi.Task) -> str:
         if parameter.significant and (value := getattr(task, name)) not in (None, "")
     ]
     return " ".join([task.get_task_family(), *values])
+
+
+@luigi.Task.event_handler(luigi.Event.BROKEN_TASK)
+def note_broken_task(_: luigi.Task, error: BaseException) -> None:
+    """Note why it couldn't be found out whether a task is complete, or what it requires."""
+    if run := runs.current():
+        run.errors.append(error)
 
 
 def install() -> None:

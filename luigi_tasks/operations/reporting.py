@@ -1,0 +1,79 @@
+"""The beginning and the end of a run for everybody who is to hear of them: its row, its last line,
+alarms, pings, metrics.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import datetime, timezone
+
+from luigi_tasks.errors import TaxiError
+from luigi_tasks.operations import alarms, due, metrics, pings, runs
+from luigi_tasks.operations.outcome import Expected, Outcome
+from luigi_tasks.operations.runs import Run
+from luigi_tasks.operations.summary import summarise
+
+logger = logging.getLogger("luigi-interface.runs")
+
+#: Called at the end of a run with its last line, and whether there is anything to it.
+listeners: list[Callable[[str, bool], None]] = []
+_outcomes: dict[int, Outcome] = {}
+
+
+def begin(command: str) -> None:
+    """Begin this process's run, unless it has begun.
+
+    :param command: what was asked for, such as a task's name and parameters.
+    """
+    if runs.current():
+        return
+    run = runs.begin(command)
+    _outcomes[id(run)] = outcome = Outcome(run.command, run.run_id, began=run.began_at)
+    alarms.prepare()
+    pings.start(outcome)
+
+
+def end(state: str, exit_code: int | None, error: str | None = None) -> None:
+    """End this process's run, and report it.
+
+    :param state: ``succeeded``, ``failed`` or ``cancelled``.
+    :param error: why the run itself failed, on one line.
+    """
+    run = runs.current()
+    if run is None:
+        return
+    line, has_news = "", False
+    if state != "cancelled" and run.run_id is not None:
+        try:
+            line, has_news = summarise(run)
+        except TaxiError as unknown:
+            logger.info("the run can't be summed up: %s", unknown)
+    runs.end(state, exit_code, error)
+    if line:
+        logger.info("%s", line)
+    for listener in listeners:
+        listener(line, has_news)
+    outcome = _outcomes.pop(id(run), None) or Outcome(run.command, run.run_id, began=run.began_at)
+    _fill(outcome, run, state)
+    outcome.exit_code, outcome.summary = exit_code, line
+    outcome.error = error or outcome.error
+    metrics.write(run.warehouse, outcome)
+    alarms.report(run.warehouse, outcome)
+    pings.end(outcome)
+
+
+def _fill(outcome: Outcome, run: Run, state: str) -> None:
+    """Note how a run ended and what it found to be due."""
+    outcome.state, outcome.ended = state, datetime.now(timezone.utc)
+    passing = [error for error in run.errors if runs.cause_of(error) == "passing"]
+    outcome.is_cause_passing = bool(passing)
+    if run.errors:
+        outcome.error = runs.one_line([*passing, run.errors[-1]][0])
+    outcome.services = list(run.due)
+    outcome.expected = [
+        Expected(each.month, each.reason == due.OVERDUE, each.deadline)
+        for months in run.due.values()
+        for each in months
+        if each.reason in (due.OVERDUE, due.UNPUBLISHED)
+    ]
