@@ -263,8 +263,11 @@ KNOWN_PROGRAMS = {
     ".venv/bin/luigi",
     ".venv/bin/luigi-tasks",
     ".venv/bin/luigid",
+    "chmod",
     "docker",
     "export",
+    "install",
+    "openssl",
 }
 
 

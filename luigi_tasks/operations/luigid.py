@@ -122,7 +122,7 @@ def _record(root: Path) -> Path:
     return folder_of(root) / "luigid.json"
 
 
-def _serve(port: int, state: str) -> None:
+def _serve(port: int, state: str, address: str = ADDRESS) -> None:
     """Be luigid, until SIGTERM. Luigi's own command would log every request, without end."""
     import logging
 
@@ -133,7 +133,7 @@ def _serve(port: int, state: str) -> None:
     logging.getLogger("tornado.access").setLevel(logging.ERROR)
     luigi.configuration.get_config().set("scheduler", "state_path", state)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    luigi.server.run(api_port=port, address=ADDRESS, scheduler=_PageScheduler())
+    luigi.server.run(api_port=port, address=address, scheduler=_PageScheduler())
 
 
 class _PageScheduler(Scheduler):
@@ -155,4 +155,4 @@ def _with_months(graph: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
 
 if __name__ == "__main__":
     os.umask(0o077)
-    _serve(int(sys.argv[1]), sys.argv[2])
+    _serve(int(sys.argv[1]), *sys.argv[2:])
