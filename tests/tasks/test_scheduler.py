@@ -11,7 +11,11 @@ from pathlib import Path
 
 import pytest
 from conftest import Database, Luigi, Run, Undisturbed, files_in_work
+from luigi.scheduler import Scheduler
+from luigi.task_status import DONE, FAILED, PENDING
 from luigids import Luigid, free_port, running_luigid
+
+from luigi_tasks.tasks.scheduler import LastingScheduler
 
 on_one_server = pytest.mark.parametrize("server", ["embedded"], indirect=True)
 RANGE = ("green", "2024-01", "2024-04")
@@ -119,3 +123,50 @@ def test_what_happens_to_luigid_in_mid_run_costs_nothing(
     assert database.value("SELECT count(*) FROM load_history") == 3
     assert database.trips() == undisturbed.database.trips()
     assert files_in_work(command.folder / "data") == []
+
+
+def lasting(monkeypatch: pytest.MonkeyPatch) -> LastingScheduler:
+    """One whose luigid is a scheduler in this process, which has two tasks, the first one done."""
+    made = LastingScheduler("http://127.0.0.1:1")
+    monkeypatch.setattr(made, "_remote", Scheduler())
+    made.add_worker("w", {"host": "here"})
+    for task_id in ("first", "second"):
+        made.add_task(task_id=task_id, worker="w", status=PENDING, runnable=True)
+    assert made.get_work(worker="w", host="here")["task_id"] == "first"
+    made.add_task(task_id="first", worker="w", status=DONE, runnable=False)
+    return made
+
+
+def test_a_scheduler_that_has_forgotten_the_run_is_noticed(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One that was started anew says that there is nothing to do."""
+    made = lasting(monkeypatch)
+    monkeypatch.setattr(made, "_remote", Scheduler())
+    made.ping(worker="w")
+    assert made.get_work(worker="w", host="here")["task_id"] == "second"
+    assert made.get_work(worker="w", host="here")["task_id"] is None
+    assert [each.getMessage() for each in caplog.records if each.levelname == "WARNING"] == [
+        "luigid at http://127.0.0.1:1: it was started anew; the run goes on without it"
+    ]
+
+
+def test_a_scheduler_that_knows_the_run_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though another worker has taken what was left."""
+    made = lasting(monkeypatch)
+    others = made._remote
+    others.add_task(task_id="second", worker="other", status=PENDING)  # type: ignore[attr-defined]
+    others.get_work(worker="other", host="there")  # type: ignore[attr-defined]
+    others.add_task(task_id="second", worker="other", status=FAILED)  # type: ignore[attr-defined]
+    made.get_work(worker="w", host="here")
+    assert made._local is None
+
+
+def test_what_runs_is_not_handed_out_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor is it lost what was said while another thread found out that luigid is gone."""
+    made = lasting(monkeypatch)
+    assert made.get_work(worker="w", host="here")["task_id"] == "second"
+    made._fall_back("for a test")
+    assert made.get_work(worker="w", host="here")["task_id"] is None
+    made._note("add_task", (), {"task_id": "third", "worker": "w", "status": PENDING}, None)
+    assert made.get_work(worker="w", host="here")["task_id"] == "third"
