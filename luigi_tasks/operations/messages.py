@@ -10,6 +10,10 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
+
+from luigi.parameter import BoolParameter
+from luigi.task_register import Register, TaskClassException
 
 from luigi_tasks.months import Month
 from luigi_tasks.operations.law import Change
@@ -17,6 +21,7 @@ from luigi_tasks.operations.outcome import Outcome
 from luigi_tasks.texts import printable, shortened
 from luigi_tasks.urls import redacted
 
+IMPLICIT = BoolParameter.IMPLICIT_PARSING
 #: Characters of an error that a message has.
 LONGEST_ERROR = 600
 #: The tasks that lead to a merged month; TaxiMerge runs all that are missing.
@@ -153,13 +158,34 @@ def _command(task: str, month: Month) -> str:
 
 
 def _again(command: str) -> str:
-    """The line for a run, from how it is recorded: a task's name, and parameters as name=value."""
+    """The line for a run, from how it is recorded: a task's name, and parameters as name=value.
+
+    What is a default, or no parameter, is left out.
+    """
     task, *values = re.split(r" (?=\w+=)", command)
-    if not task.isidentifier():
+    try:
+        parameters = dict(Register.get_task_cls(task).get_params())
+    except TaskClassException:
         return f"{_start()} ..."
-    pairs = [value.partition("=") for value in values]
-    flags = [f"--{name.replace('_', '-')} {shlex.quote(value)}" for name, _, value in pairs]
+    flags = []
+    for name, _, value in (each.partition("=") for each in values):
+        flag = f"--{name.replace('_', '-')}"
+        parameter = parameters.get(name)
+        if parameter is None or value == _default(parameter):
+            continue
+        if isinstance(parameter, BoolParameter) and parameter.parsing == IMPLICIT:
+            flags += [flag] if value == "True" else []
+        else:
+            flags.append(f"{flag} {shlex.quote(value)}")
     return printable(redacted(" ".join([_start(), task, *flags])))
+
+
+def _default(parameter: Any) -> str | None:
+    """The default that a task gives to a parameter, as it is recorded."""
+    try:
+        return str(parameter.serialize(parameter._default))
+    except (AttributeError, TypeError, ValueError):  # it has none
+        return None
 
 
 def _start() -> str:

@@ -64,12 +64,17 @@ def end(state: str, exit_code: int | None, error: str | None = None) -> None:
 
 
 def _fill(outcome: Outcome, run: Run, state: str) -> None:
-    """Note how a run ended and what it found to be due."""
+    """Note how a run ended and what it found to be due.
+
+    The errors of months are in their attempts, where one that was mended within the run has gone;
+    unless the run isn't recorded.
+    """
     outcome.state, outcome.ended = state, datetime.now(timezone.utc)
-    passing = [error for error in run.errors if runs.cause_of(error) == "passing"]
+    own = run.broken if run.run_id is not None else [*run.broken, *run.errors]
+    passing = [error for error in own if runs.cause_of(error) == "passing"]
     outcome.is_cause_passing = bool(passing)
-    if run.errors:
-        outcome.error = runs.one_line([*passing, run.errors[-1]][0])
+    if reasons := [*passing, *reversed(run.broken), *reversed(run.errors)]:
+        outcome.error = runs.one_line(reasons[0])
     outcome.services = list(run.due)
     outcome.expected = [
         Expected(each.month, each.reason == due.OVERDUE, each.deadline)

@@ -38,8 +38,9 @@ class Run:
     """This process's run, or that of the process it was forked from.
 
     ``run_id`` is None where the run isn't recorded, since the warehouse couldn't be reached.
-    ``errors`` are those of its months and of itself, ``due`` what it found to be due, if it looked,
-    and ``corrections`` the services whose merged months it looked at, too.
+    ``errors`` are those of its months; ``broken`` says why it couldn't be found out what a task
+    needs, or whether it is complete. ``due`` is what it found to be due, if it looked, and
+    ``corrections`` are the services whose merged months it looked at, too.
     """
 
     command: str
@@ -49,6 +50,7 @@ class Run:
     run_id: int | None = None
     heartbeat: Heartbeat | None = None
     errors: list[BaseException] = field(default_factory=list)
+    broken: list[BaseException] = field(default_factory=list)
     due: dict[str, list[DueMonth]] = field(default_factory=dict)
     corrections: list[str] = field(default_factory=list)
 
@@ -102,9 +104,10 @@ def end(state: str = "", exit_code: int | None = None, error: str | None = None)
     if not _current or _current[0].pid != os.getpid():
         return
     run = _current.pop()
-    state = state or ("failed" if run.errors else "succeeded")
-    if error is None and run.errors and state == "failed":
-        error = one_line(run.errors[-1])
+    errors = [*run.errors, *run.broken]
+    state = state or ("failed" if errors else "succeeded")
+    if error is None and errors and state == "failed":
+        error = one_line(errors[-1])
     if run.heartbeat:
         run.heartbeat.stop()
     if run.run_id is not None:

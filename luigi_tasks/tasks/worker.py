@@ -146,12 +146,25 @@ def _shown(task: luigi.Task) -> str:
 def note_broken_task(_: luigi.Task, error: BaseException) -> None:
     """Note why it couldn't be found out whether a task is complete, or what it requires."""
     if run := runs.current():
-        run.errors.append(error)
+        run.broken.append(error)
+
+
+_check_complete_cached = luigi.worker.check_complete_cached
+
+
+def _check_complete(task: luigi.Task, *args: Any, **kwargs: Any) -> bool:
+    """Luigi's own, which keeps only the traceback of an error, and has no event for it."""
+    try:
+        return bool(_check_complete_cached(task, *args, **kwargs))
+    except Exception as error:
+        note_broken_task(task, error)
+        raise
 
 
 def install() -> None:
     """Have Luigi make this worker."""
     luigi.worker.Worker = Worker  # type: ignore[misc]
+    luigi.worker.check_complete_cached = _check_complete
 
 
 def phase_out() -> None:

@@ -2,6 +2,7 @@
 
 import random
 import re
+import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import date
@@ -10,15 +11,17 @@ from typing import Any
 
 import pytest
 from conftest import Database, Server, lasting_database
+from luigi.cmdline_parser import CmdlineParser
 from months import close_sessions
 
 from luigi_tasks import config, warehouse
 from luigi_tasks.months import Month
-from luigi_tasks.operations import alarms, delivery, host_state
+from luigi_tasks.operations import alarms, delivery, host_state, messages
 from luigi_tasks.operations.delivery import DeliveryError, Receiver
 from luigi_tasks.operations.messages import Message
 from luigi_tasks.operations.outcome import Expected, Outcome
 from luigi_tasks.tables import Warehouse
+from luigi_tasks.tasks import RangeMonthly, TaxiDue, TaxiMerge, TaxiRefresh, worker
 
 pytestmark = pytest.mark.parametrize("server", ["embedded"], indirect=True)
 
@@ -173,6 +176,22 @@ def test_a_source_that_cannot_be_asked_is_one_message_and_nothing_is_late(world:
     assert world.titles == ["runs on here fail"]
     assert error in world.bodies[0]
     assert "exit code 35" in world.bodies[0]
+
+
+def test_luigi_accepts_the_line_to_run_again(world: World) -> None:
+    tasks = [
+        RangeMonthly(of=TaxiMerge, start="2024-01", of_params={"taxi_type": "green"}),
+        RangeMonthly(of=TaxiMerge, start="2024-01", reverse=True),
+        TaxiRefresh(month="2024-02", taxi_type="green"),
+        TaxiDue(),
+    ]
+    for task in tasks:
+        shown = worker._shown(task)
+        line = messages.host_failed(Outcome(shown, state="failed"), None).body.splitlines()[-1]
+        words = shlex.split(line)
+        with CmdlineParser.global_instance(words[words.index("--module") + 2 :]) as parser:
+            again = parser.get_task_obj()
+        assert worker._shown(again) == shown
 
 
 def test_what_a_later_attempt_of_the_run_mended_is_not_said(world: World) -> None:

@@ -3,14 +3,16 @@
 import os
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from conftest import skip
 
-from luigi_tasks.operations import host_state
+from luigi_tasks.operations import alarms, delivery, host_state
+from luigi_tasks.operations.delivery import Receiver
 from luigi_tasks.operations.host_state import FILE, HALF, opened
+from luigi_tasks.operations.outcome import Outcome
 
 
 def test_what_is_saved_is_read_again(tmp_path: Path) -> None:
@@ -93,6 +95,24 @@ def test_a_full_disk_can_be_written_to(small_disk: Path) -> None:
         state.save()
     with opened(small_disk, 1) as state:
         assert state.values == {"states": {"here": "failed"}}
+
+
+def test_a_run_on_a_full_disk_is_heard_of_once_and_so_is_the_first_good_one(
+    small_disk: Path,
+    settings: Callable[[str, str, str], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    heard: list[str] = []
+    receiver = Receiver("0" * 16, "one", lambda message: heard.append(message.title))
+    monkeypatch.setattr(delivery, "receivers", lambda: [receiver])
+    settings("storage", "root", str(small_disk))
+    alarms.prepare()
+    with pytest.raises(OSError, match="No space left"):
+        (small_disk / "rest").write_bytes(b"x" * 2_000_000)
+    full = Outcome("TaxiDue", host="here", state="failed", error="No space left on device")
+    for outcome in (full, full, full, Outcome("TaxiDue", host="here", state="succeeded")):
+        alarms.report(None, outcome)
+    assert heard == ["runs on here fail", "runs on here work again"]
 
 
 def test_a_disk_that_was_full_before_is_an_error(small_disk: Path) -> None:
