@@ -264,10 +264,12 @@ KNOWN_PROGRAMS = {
     ".venv/bin/luigi-tasks",
     ".venv/bin/luigid",
     "chmod",
+    "createdb",  # and pg_restore: tests/commands/test_pg_dump.py restores a backup
     "docker",
     "export",
     "install",
     "openssl",
+    "pg_restore",
 }
 
 

@@ -5,7 +5,7 @@ alarms, pings, metrics.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
 
 from luigi_tasks.errors import TaxiError
@@ -34,11 +34,17 @@ def begin(command: str) -> None:
     pings.start(outcome)
 
 
-def end(state: str, exit_code: int | None, error: str | None = None) -> None:
+def end(
+    state: str,
+    exit_code: int | None,
+    error: str | None = None,
+    unpublished: Mapping[str, int] | None = None,
+) -> None:
     """End this process's run, and report it.
 
     :param state: ``succeeded``, ``failed`` or ``cancelled``.
     :param error: why the run itself failed, on one line.
+    :param unpublished: how many of the months that it was asked for aren't published, by service.
     """
     run = runs.current()
     if run is None:
@@ -46,7 +52,7 @@ def end(state: str, exit_code: int | None, error: str | None = None) -> None:
     line, has_news = "", False
     if state != "cancelled" and run.run_id is not None:
         try:
-            line, has_news = summarise(run)
+            line, has_news = summarise(run, unpublished or {})
         except TaxiError as unknown:
             logger.info("the run can't be summed up: %s", unknown)
     runs.end(state, exit_code, error)

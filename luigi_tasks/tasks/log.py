@@ -10,6 +10,9 @@ from luigi.task_register import TaskClassException
 from luigi_tasks import stopping
 from luigi_tasks.errors import GivenWayError, TaxiError, is_systemic
 
+#: The tasks of months that are for the TLC to publish.
+_OURS = re.compile(r"Taxi(Published|Awaited)\(")
+
 
 class OneLine(logging.Filter):
     """Show a mistake as its one line, where Luigi would print a traceback.
@@ -33,8 +36,8 @@ class OneLine(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         if stopping.came() and (record.exc_info or "Traceback" in str(record.msg)):
             return False
-        if str(record.msg).startswith(self._NO_DATA) and "TaxiAwaited(" in str(record.args):
-            return False  # TaxiDue has logged it with its reason
+        if str(record.msg).startswith(self._NO_DATA) and _OURS.search(str(record.args)):
+            return False  # it has been logged with its reason
         if logging.getLogger(record.name).isEnabledFor(logging.DEBUG):
             return True
         error = _user_error(record.exc_info[1]) if record.exc_info else None

@@ -4,6 +4,7 @@ import logging
 import multiprocessing
 import os
 import signal
+from collections import Counter
 from types import TracebackType
 from typing import Any, Literal
 
@@ -54,8 +55,13 @@ class Worker(luigi.worker.Worker):
             gave_way = self._gives_way and code == retcode().not_run
             has_succeeded = code in (0, retcode().missing_data)
             state = "succeeded" if has_succeeded else "cancelled" if gave_way else "failed"
-            reporting.end(state, code)
+            reporting.end(state, code, unpublished=self._unpublished())
         return False
+
+    def _unpublished(self) -> dict[str, int]:
+        """How many of the months asked for aren't published, by service."""
+        missing = execution_summary._summary_dict(self)["still_pending_ext"]
+        return Counter(each.taxi_type for each in missing if each.task_family == "TaxiPublished")
 
     def _exit_code(self) -> int:
         """What ``luigi`` will exit with, as ``luigi.retcodes`` has it."""
