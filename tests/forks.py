@@ -18,6 +18,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 
 #: This project's first: it registers its tasks where Luigi was imported before it.
@@ -39,15 +40,24 @@ READ_EARLY = ("PYTHON", "LUIGI", "LC_", "LANG")
 
 
 class Server:
-    """Runs commands one by one, from any thread."""
+    """Runs commands one by one, from any thread. Its process starts with the first of them."""
 
     def __init__(self, python: str) -> None:
-        self._environment = dict(os.environ)
-        self._channel, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._python, self._environment = python, dict(os.environ)
+
+    @cached_property
+    def _channel(self) -> socket.socket:
+        channel, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with other:
-            command = [python, __file__, str(other.fileno())]
-            self._process = subprocess.Popen(command, cwd="/", pass_fds=[other.fileno()])
-        atexit.register(self._end)
+            process = subprocess.Popen(
+                [self._python, __file__, str(other.fileno())],
+                cwd="/",
+                env=self._environment,
+                pass_fds=[other.fileno()],
+            )
+        atexit.register(process.wait)
+        atexit.register(channel.close)
+        return channel
 
     def can_run(self, environment: Mapping[str, str]) -> bool:
         """Whether a command with this environment would find what it would by itself."""
@@ -74,10 +84,6 @@ class Server:
                 return os.waitstatus_to_exitcode(int(told.readline())), text
             finally:
                 limit.cancel()
-
-    def _end(self) -> None:
-        self._channel.close()
-        self._process.wait()
 
 
 def serve(channel: socket.socket) -> list[str]:
