@@ -191,6 +191,16 @@ class Database:
     def ledger(self, *columns: str) -> list[tuple[Any, ...]]:
         return self.query(f"SELECT {', '.join(columns)} FROM load_history ORDER BY load_id")
 
+    def holds_nothing(self) -> bool:
+        """Whether nothing is staged or merged, and no load in the ledger; a run that failed has
+        left its own rows."""
+        tables = "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace"
+        names = {name for (name,) in self.query(tables)}
+        if any("staging" in name for name in names):
+            return False
+        loaded = {"load_history", "table_updates", "green_trips", "yellow_trips"} & names
+        return not any(self.value(f"SELECT count(*) FROM {name}") for name in loaded)
+
     def contents(self) -> dict[str, Any]:
         """Every relation and every row but times: what an undisturbed run would leave as well."""
         relations = self.query(

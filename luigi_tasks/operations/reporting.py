@@ -55,6 +55,8 @@ def end(
             line, has_news = summarise(run, unpublished or {})
         except TaxiError as unknown:
             logger.info("the run can't be summed up: %s", unknown)
+    if run.unrecorded and state == "succeeded":
+        logger.info("this run isn't recorded: %s", run.unrecorded)
     runs.end(state, exit_code, error)
     if line:
         logger.info("%s", line)

@@ -37,7 +37,7 @@ LONGEST_ERROR = 2000
 class Run:
     """This process's run, or that of the process it was forked from.
 
-    ``run_id`` is None where the run isn't recorded, since the warehouse couldn't be reached.
+    ``run_id`` is None where the run isn't recorded, for the reason in ``unrecorded``.
     ``errors`` are those of its months; ``broken`` says why it couldn't be found out what a task
     needs, or whether it is complete. ``due`` is what it found to be due, if it looked, and
     ``corrections`` are the services whose merged months it looked at, too.
@@ -48,6 +48,7 @@ class Run:
     pid: int = field(default_factory=os.getpid)
     began_at: datetime = field(default_factory=lambda: datetime.now(timezone.utc))
     run_id: int | None = None
+    unrecorded: str = ""
     heartbeat: Heartbeat | None = None
     errors: list[BaseException] = field(default_factory=list)
     broken: list[BaseException] = field(default_factory=list)
@@ -89,7 +90,7 @@ def begin(command: str) -> Run:
         run.run_id = run.heartbeat.run_id
         _end_dead_runs(opened, facts.host)
     except TaxiError as error:
-        logger.info("this run isn't recorded: %s", error)
+        run.unrecorded = str(error)  # the first task fails by the same, most probably
     atexit.register(_end_at_exit, run)
     return run
 

@@ -54,16 +54,6 @@ def is_empty(database: Database) -> bool:
     return database.query(relations) == []
 
 
-def holds_nothing(database: Database) -> bool:
-    """Whether the database has no trips, and no more than the rows of the run that failed."""
-    counts = [
-        database.value(f"SELECT count(*) FROM {table}")
-        for table in ("load_history", "table_updates", "green_trips", "yellow_trips")
-    ]
-    staging = "SELECT 1 FROM pg_class WHERE relname LIKE '%staging%'"
-    return not any(counts) and database.query(staging) == []
-
-
 # --- wrong values -------------------------------------------------------------------------------
 
 RANGE = ("RangeMonthly", "--of=TaxiMerge")
@@ -266,7 +256,7 @@ def test_a_page_in_place_of_a_file_is_told(
         command.settings["--source-url"] = url
         run = command(*MONTH)
         assert_refused(run, FAILED, "got an HTML page", "wanted parquet, CSV or JSON")
-        assert holds_nothing(database)
+        assert database.holds_nothing()
         run = command(*MONTH)
         assert run.code == 0, run.output
 
@@ -310,7 +300,7 @@ def test_a_source_that_cannot_be_asked_is_told(
     run = command(*MONTH)
     assert_refused(run, NOT_ASKED, *words)
     assert "secret" not in run.output
-    assert holds_nothing(database)
+    assert database.holds_nothing()
 
 
 @on_one_server
@@ -490,7 +480,7 @@ def test_a_storage_folder_that_cannot_be_written_is_told(
     else:
         run = command.merge_range("green", "2024-01", "2024-04")
         assert_refused(run, FAILED, "cannot write", "file/data", "Not a directory")
-        assert holds_nothing(database)
+        assert database.holds_nothing()
 
 
 @pytest.fixture
@@ -561,7 +551,7 @@ def test_a_disk_that_can_only_be_read_ends_the_run(
     finally:
         remount(tiny_disk, "rw")
     assert_refused(run, FAILED, "cannot write", "Read-only file system", "the run ends here")
-    assert is_empty(database)
+    assert database.holds_nothing()
 
 
 @on_one_server

@@ -238,12 +238,6 @@ def failed(run: Run, *words: str, code: int = FAILED) -> str:
     return told
 
 
-def is_untouched(database: Database) -> bool:
-    """Whether nothing is staged, merged or in the ledger."""
-    relations = "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace"
-    return database.query(relations) == []
-
-
 # --- instead of the built-in transform ----------------------------------------------------------
 
 
@@ -495,7 +489,7 @@ def test_what_cannot_be_loaded_is_not_staged(
     words = [word.replace(" 3", " 10").replace("3 of", "10 of") for word in words]
     set_script(mine_command, code)
     failed(mine_command(*MONTH), "failed", "TaxiTransform", "mine.py", *words)
-    assert is_untouched(database)
+    assert database.holds_nothing()
     assert files_in_work(mine_command.folder / "data") == FAILED_FILES
 
 
@@ -531,7 +525,7 @@ def test_a_script_that_fails_is_told_in_one_line(mine_command: Luigi, database: 
     assert "mine.py: " in told
     assert "return x / 0" in told
     assert told.endswith("ZeroDivisionError: division by zero")
-    assert is_untouched(database)
+    assert database.holds_nothing()
     assert files_in_work(mine_command.folder / "data") == FAILED_FILES
 
 
@@ -577,7 +571,7 @@ def test_a_script_that_is_not_there_is_refused_before_anything_runs(
         (mine_command.folder / folder / "a.txt").touch()
     run = mine_command(*MONTH, f"--transform-script={setting}")
     failed(run, "[transform] script", *words, code=WRONG_VALUE)
-    assert is_untouched(database)
+    assert database.holds_nothing()
     assert not (mine_command.folder / "data").exists()
 
 
@@ -627,7 +621,7 @@ def test_what_a_script_wrote_to_is_fetched_anew(mine_command: Luigi, database: D
         mine_command, READ_PARQUET + WRITE.replace('"out.parquet"', "os.environ['TAXI_FILE']")
     )
     failed(mine_command(*MONTH), "failed", "mine.py wrote to", f"{NAME}.parquet")
-    assert is_untouched(database)
+    assert database.holds_nothing()
     assert files_in_work(mine_command.folder / "data") == []
     set_script(mine_command, READ_PARQUET + WRITE)
     run = succeeded(mine_command(*MONTH))
