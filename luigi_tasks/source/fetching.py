@@ -34,8 +34,33 @@ REFETCHES = 2
 """How often a file that came damaged is fetched again from the beginning."""
 
 
+CHECK_INTERVAL = 1.0
+"""Seconds between two looks at whether it may still be written; a frozen process that is woken has
+missed one."""
+#: A clock that goes on while the machine sleeps, where there is one.
+_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
 def _no_report(received: int, total: int | None) -> None:
     pass
+
+
+def _nothing() -> None:
+    pass
+
+
+class _Seldom:
+    """Does something about once a second, and for at most a tenth of the time."""
+
+    def __init__(self, act: Callable[[], None]) -> None:
+        self._act, self._next = act, time.clock_gettime(_CLOCK) + CHECK_INTERVAL
+
+    def __call__(self) -> None:
+        began = time.clock_gettime(_CLOCK)
+        if began >= self._next:
+            self._act()
+            ended = time.clock_gettime(_CLOCK)
+            self._next = ended + max(CHECK_INTERVAL, 10 * (ended - began))
 
 
 def is_published(url: str | Url, *, timeout: float = 60, retries: int = 5) -> bool:
@@ -64,7 +89,8 @@ def fetch(
     time_limit: float = 0,
     report: Callable[[int, int | None], None] = _no_report,
     must_be_read: bool = True,
-    before_publishing: Callable[[], None] = lambda: None,
+    before_publishing: Callable[[], None] = _nothing,
+    while_writing: Callable[[], None] = _nothing,
 ) -> Edition:
     """Fetch the file at ``url`` to ``path``, whole and verified or not at all.
 
@@ -76,7 +102,9 @@ def fetch(
     :param must_be_read: whether the file must have a format that the transform reads without a
         script
     :param before_publishing: is called when the file is verified, and may raise an error to keep it
-        from being published
+        from being published, or from being discarded
+    :param while_writing: is called about once a second before something is written, and may raise
+        an error to stop it
     :raises TaxiError: the file isn't published, can't be reached or written, or isn't what it must
         be
     """
@@ -92,13 +120,15 @@ def fetch(
         report(received, total)
 
     scheme = _scheme_of(url, timeout, retries)
-    part = Part(path.with_name(path.name + ".part"))
+    part, check = Part(path.with_name(path.name + ".part")), _Seldom(while_writing)
     damages = 0
     with _naming_the_file(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         while True:
             try:
-                metadata, sha256 = _complete(url, part, scheme, retries, report_in_time)
+                metadata, sha256 = _complete(
+                    url, part, scheme, retries, report=report_in_time, check=check
+                )
                 edition = Edition(
                     url=url.redacted,
                     etag=metadata.etag,
@@ -107,11 +137,13 @@ def fetch(
                     sha256=sha256,
                     seconds=round(time.monotonic() - started, 3),
                 )
+                before_publishing()
                 part.verify(metadata, must_be_read=must_be_read)
             except ContentError as error:
                 error.edition = edition
                 raise
             except DamagedError as damage:
+                before_publishing()
                 part.discard()
                 damages += 1
                 if damages > REFETCHES:
@@ -143,7 +175,9 @@ def _complete(
     part: Part,
     scheme: Scheme,
     retries: int,
+    *,
     report: Callable[[int, int | None], None],
+    check: Callable[[], None],
 ) -> tuple[PartialMetadata, str]:
     """Fetch what ``part`` lacks, in as many transfers as it takes; return its sha256, too."""
     # Progress is more bytes than ever before, not more than at the last start: a server that can't
@@ -151,7 +185,7 @@ def _complete(
     most = failures = 0
     while True:
         try:
-            return _transfer(url, part, scheme, report)
+            return _transfer(url, part, scheme, report=report, check=check)
         except BrokenError as broken:
             size = part.size
             failures = 0 if size > most else failures + 1
@@ -167,14 +201,20 @@ def _complete(
 
 
 def _transfer(
-    url: Url, part: Part, scheme: Scheme, report: Callable[[int, int | None], None]
+    url: Url,
+    part: Part,
+    scheme: Scheme,
+    *,
+    report: Callable[[int, int | None], None],
+    check: Callable[[], None],
 ) -> tuple[PartialMetadata, str]:
     """Fetch what ``part`` lacks in one transfer."""
     with scheme.open_at(url, *part.resumable(url)) as transfer:
         metadata = transfer.metadata
+        check()
         if not transfer.start:
             part.begin(metadata)
-        sha256 = part.write(transfer, report)
+        sha256 = part.write(transfer, report, check)
 
     size, total = part.size, metadata.bytes
     if total is not None and size < total and metadata.validator:

@@ -88,11 +88,17 @@ class Part:
                 sound = size
         return sound
 
-    def write(self, transfer: Transfer, report: Callable[[int, int | None], None]) -> str:
+    def write(
+        self,
+        transfer: Transfer,
+        report: Callable[[int, int | None], None],
+        check: Callable[[], None],
+    ) -> str:
         """Write what comes, and return the sha256 of the whole file, in hex.
 
         The log gets a line for each piece, with the size and the sha256 up to its end.
 
+        :param check: is called before each piece is written, and may raise an error
         :raises DamagedError: the bytes before the transfer's start are gone
         """
         start, total = transfer.start, transfer.metadata.bytes
@@ -107,10 +113,12 @@ class Part:
                 if not piece:
                     raise DamagedError("what had come of it is gone")
                 digest.update(piece)
+            check()
             file.truncate()
             report(start, total)
             size = start
             for piece in transfer.pieces:
+                check()
                 rest = memoryview(piece)
                 while rest:
                     written, rest = rest[: (taken := file.write(rest))], rest[taken:]

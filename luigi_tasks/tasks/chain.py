@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import date, datetime, timezone
+from functools import partial
 from typing import Any
 
 import luigi
@@ -60,6 +61,7 @@ class TaxiDownload(FileTask, luigi.Task):
                 report=progress,
                 must_be_read=not script.reads_published(),
                 before_publishing=warehouse.check_locks,
+                while_writing=partial(warehouse.check_locks, must_reach=False),
             )
         show_result(self, self.label, f"fetched {edition.bytes} bytes")
 
@@ -76,6 +78,7 @@ class TaxiTransform(FileTask, luigi.Task):
         files, began = self.files, time.monotonic()
         started_at = datetime.now(timezone.utc).isoformat()
         edition = self.attempt.edition = self._whole_edition()
+        warehouse.check_locks()
         with files.work_folder() as work:
             made = TransformJob(self.taxi_month, files, work).run(edition)
             origin = asdict(edition)
@@ -151,6 +154,7 @@ class TaxiStageLoad(LockedTask, luigi.Task):
             raise TaxiError(f"{self.files.trips} is gone; run again")
         self.attempt.edition = load
         if config.cleanup().enabled:
+            warehouse.check_locks()
             self.files.remove_raw()  # the server needs about as much room to build the key
         with Progress(self, f"copying {self.label}", " rows") as progress:
             warehouse.stage(self.warehouse, self.tables, self.files.trips, load, progress)
@@ -176,7 +180,7 @@ class TaxiMerge(LockedTask, luigi.Task):
             self.attempt.edition = StagedTarget(opened, tables).load()
             if config.cleanup().enabled:  # so that the next run fetches it again, corrected perhaps
                 warehouse.unstage(opened, tables)
-                self.files.remove()
+                self.remove_files()
             raise
         message = (
             f"inserted {merged.rows_inserted} rows, {merged.rows_present} were there, "
@@ -185,8 +189,7 @@ class TaxiMerge(LockedTask, luigi.Task):
         if merged.rows_removed:
             message += f", removed {merged.rows_removed} of an earlier edition"
         show_result(self, self.label, message)
-        if config.cleanup().enabled:
-            self.files.remove()
+        self.remove_files()
 
     def _check_quality(self, *facts: Any) -> None:
         limits = config.quality()

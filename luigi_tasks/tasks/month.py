@@ -122,12 +122,15 @@ class LockedTask(MonthTask):
                 if number > 1:
                     logger.info("%s: the warehouse had committed it after all", self.label)
                     self.attempt.state = self.ends_attempt
+                    if self.merged.exists():
+                        self.remove_files()
                 else:
                     self.attempt.state = "cancelled"  # another run has done it
                 return
             try:
                 self.work()
             except Exception:
+                warehouse.check_locks()  # whatever fails without the lock is no fault of the month
                 self.files.note_failure()
                 raise
             self.files.note_success()
@@ -145,6 +148,12 @@ class LockedTask(MonthTask):
             worker.phase_out()
             raise GivenWayError(f"{message}: {worker.GIVES_WAY}")
         raise PassingError(message)
+
+    def remove_files(self) -> None:
+        """Remove the month's files, unless clean-up is off or another run has the month now."""
+        if config.cleanup().enabled:
+            warehouse.check_locks()
+            self.files.remove()
 
     def settings_digest(self) -> str:
         """A digest of the settings that decide whether the month's file can be loaded."""

@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from luigi_tasks import config, runner
+from luigi_tasks import config, runner, warehouse
 from luigi_tasks.errors import ContentError, TaxiError, is_systemic
 from luigi_tasks.months import Month
 from luigi_tasks.records import Edition
@@ -82,6 +82,7 @@ class TransformJob:
             return self._transform({self.files.raw.name: self.files.raw}, "built-in", image=image)
         except CommandError as error:
             if not is_systemic(error) and config.cleanup().enabled:
+                warehouse.check_locks()
                 self.files.remove()  # fetched again when another edition is published
             if not is_systemic(error) and error.exit_code == 1:  # as the transform ends on its own
                 raise ContentError(str(error)) from error
@@ -109,6 +110,7 @@ class TransformJob:
             result, error = None, failed
         if _state(given) != before:
             if given == self.files.raw:
+                warehouse.check_locks()
                 self.files.remove()  # so that the next run fetches it again
             raise TaxiError(f"{custom.name} wrote to {name}, which it may only read")
         if result is None:

@@ -40,8 +40,7 @@ class TaxiRefresh(LockedTask, luigi.Task):
         if edition and edition.sha256 == merged.sha256:
             warehouse.record_edition(opened, self.taxi_month, merged.load_id, edition)
             logger.info("%s: published again, with the same bytes", self.label)
-            if config.cleanup().enabled:
-                self.files.remove()
+            self.remove_files()
             return
         for task in (TaxiTransform, TaxiStageLoad, TaxiMerge):
             self.do(task)
@@ -77,6 +76,7 @@ class TaxiReset(LockedTask, luigi.Task):
         warehouse.forget_failures(self.warehouse, self.taxi_month)
         logger.info("%s: removed %d rows", self.label, removed)
         if self._has_files_to_remove():
+            warehouse.check_locks()
             self.files.remove()
 
     def _has_files_to_remove(self) -> bool:

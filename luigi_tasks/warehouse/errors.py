@@ -23,6 +23,10 @@ class TransientError(SystemicError):
     """The warehouse can't be reached, or broke the connection; another attempt may succeed."""
 
 
+class LostLockError(TransientError):
+    """This run has lost its lock with its connection; whatever it has begun is to be done anew."""
+
+
 @contextmanager
 def plain_errors(warehouse: Warehouse) -> Iterator[None]:
     """Turn what a person can mend into one line; the rest stays psycopg2's exception."""

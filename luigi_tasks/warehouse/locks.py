@@ -23,6 +23,7 @@ from luigi_tasks.warehouse.connection import (
     describe_sessions,
     lock_timeout,
 )
+from luigi_tasks.warehouse.errors import LostLockError
 from luigi_tasks.warehouse.sql import rows
 
 logger = logging.getLogger("luigi-interface.warehouse")
@@ -97,20 +98,15 @@ def unlock(cursor: Cursor, name: str) -> None:
 
 
 def check_lock(cursor: Cursor, name: str) -> None:
-    """Make sure that this session holds a lock; one that was lost is taken again if it's free.
+    """Make sure that this session holds a lock.
 
-    Nothing is missed then: whoever held it meanwhile has finished.
+    One that was lost isn't simply taken again: another run may have had it meanwhile, and loaded
+    another edition.
 
-    :raises TaxiError: the connection broke, and another run holds the lock.
+    :raises LostLockError: the connection broke.
     """
-    if cursor.connection.get_backend_pid() in _holders(cursor, name):
-        return
-    if not lock(cursor, name, outlives_transaction=True, wait=False):
-        raise TaxiError(
-            f"{name}: the connection to the warehouse broke, and another run is at work on it now; "
-            "run again to see what it did"
-        )
-    logger.warning("%s: the connection to the warehouse broke; locked it again", name)
+    if cursor.connection.get_backend_pid() not in _holders(cursor, name):
+        raise LostLockError(f"{name}: its lock was lost when the connection to the warehouse broke")
 
 
 def with_lock_timeout(cursor: Cursor, work: Callable[[], Any]) -> None:

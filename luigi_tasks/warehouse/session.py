@@ -22,7 +22,7 @@ from tenacity import (
 from luigi_tasks.errors import TaxiError
 from luigi_tasks.tables import Warehouse
 from luigi_tasks.warehouse.connection import Cursor, connect
-from luigi_tasks.warehouse.errors import TransientError, plain_errors
+from luigi_tasks.warehouse.errors import LostLockError, TransientError, plain_errors
 from luigi_tasks.warehouse.locks import Queue, check_lock, describe_holders, lock, unlock
 from luigi_tasks.warehouse.sql import rows
 
@@ -143,15 +143,22 @@ def holders_of(warehouse: Warehouse, name: str) -> str:
         return describe_holders(cursor, name)
 
 
-def check_locks() -> None:
+def check_locks(*, must_reach: bool = True) -> None:
     """Make sure that this process still holds what it locked by ``month_lock``.
 
-    :raises TaxiError: the connection broke, and another run holds the lock.
+    :param must_reach: whether a warehouse that can't be reached is an error, too. Nobody may hold
+        the lock then.
+    :raises LostLockError: the connection broke.
+    :raises TransientError: the warehouse can't be reached.
     """
     for pid, warehouse, name in _held:
         if pid == os.getpid():
-            with labelled_cursor(warehouse, name) as cursor:
-                check_lock(cursor, name)
+            try:
+                with labelled_cursor(warehouse, name) as cursor:
+                    check_lock(cursor, name)
+            except TransientError as error:
+                if must_reach or isinstance(error, LostLockError):
+                    raise
 
 
 def with_retries(warehouse: Warehouse, work: Callable[[], Result]) -> Result:
