@@ -98,6 +98,7 @@ def start(root: Path, port: int) -> Luigid:
             last = next((line for line in reversed(said) if line.strip()), "it said nothing")
             raise TaxiError(f"luigid didn't start on port {port}: {last.strip()}; see {log}")
         time.sleep(INTERVAL)
+    process.returncode = 0  # it outlives this process, and is waited for by none
     return made
 
 
