@@ -484,7 +484,8 @@ def test_settings_and_flags_that_are_named_exist(document: str) -> None:
     flags |= {f"--{key.replace('_', '-')}" for key in KEYS["core"]}
     flags |= {"--module", "--of", "--of-params", "--start", "--stop", "--month", "--taxi-type"}
     flags |= {"--all", "--port", "--help", "--quick", "--storage-root"}  # of scripts
-    flags |= {"--at", "--foreground", "--remove", "--systemd", "--yes"}  # of luigi-tasks schedule
+    # of luigi-tasks
+    flags |= {"--at", "--dry-run", "--foreground", "--remove", "--systemd", "--yes"}
     for code in code_of(document):
         for flag in re.findall(r"(?<![\w-])--[a-z][a-z-]*", code):
             assert flag in flags, code
