@@ -264,7 +264,7 @@ def test_single_tasks_are_taken_up_where_they_ended(
     for _ in range(2):
         succeeded(command("TaxiTransform", *month))
         assert files_in_work(command.folder / "data") == raw + trips
-    assert database.query("SELECT relname FROM pg_class WHERE relname LIKE '%trips%'") == []
+    assert database.holds_nothing()
     for _ in range(2):
         succeeded(command("TaxiStageLoad", *month))
         assert database.value("SELECT count(*) FROM green_trips_staging_2024_02") == 600
@@ -295,7 +295,7 @@ def test_a_month_that_is_not_published_leaves_the_others_alone(
             run = command.merge_range("green", "2024-01", "2024-05")
             assert run.code == 20, run.output
             assert "_tripdata_2024-04.parquet isn't published yet\n" in run.output
-            assert "TaxiPublished(month=2024-04, taxi_type=green)" in run.output
+            assert "1 not yet published; " in run.output
             assert "Traceback" not in run.output
             assert database.contents() == undisturbed.contents
             assert files_in_work(command.folder / "data") == []
