@@ -340,7 +340,7 @@ def test_a_variable_that_is_no_text_is_named(
 @pytest.mark.parametrize("password", [HOSTILE[4], "1?host=secret&user=2", "se@cret"])
 def test_no_output_has_a_password(tmp_path: Path, password: str) -> None:
     (tmp_path / "luigi.cfg").write_text(
-        "[warehouse]\nurl = postgresql://taxi:${TPW}@127.0.0.1:1/taxi\n"
+        "[warehouse]\nurl = postgresql://taxi:${TPW}@127.0.0.1:1/taxi\nretries = 1\n"
         '[runner]\nenvironment = {"TOKEN": "${TPW}"}\n'
     )
     command = [Path(sys.executable).with_name("luigi"), "--module", "luigi_tasks", "TaxiMerge"]

@@ -841,6 +841,7 @@ def test_a_server_that_is_not_there_is_named_without_the_password(
     settings: Set, url: str, told: str
 ) -> None:
     settings("warehouse", "url", url)
+    settings("warehouse", "retries", "1")
     for _ in range(2):
         said = refusal(lambda: wired.merged_months("green", [JANUARY]))
         assert told in said
