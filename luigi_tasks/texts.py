@@ -1,4 +1,4 @@
-"""Values of unknown content as text for a message or the log."""
+"""Values as text for a message or the log, those of unknown content among them."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -27,3 +27,12 @@ def listed(names: Iterable[str], most: int = 30) -> str:
     shown = [shortened(name) for name in names]
     more = f" and {len(shown) - most} more" if len(shown) > most else ""
     return ", ".join(shown[:most]) + more
+
+
+def sized(number: float) -> str:
+    """Return a number of bytes as text, such as ``52 MB``."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if number < 1000:
+            return f"{number:,.0f} {unit}"
+        number /= 1000
+    return f"{number:,.1f} TB"

@@ -9,6 +9,7 @@ from pathlib import Path
 from luigi_tasks import warehouse
 from luigi_tasks.operations.due import DueMonth
 from luigi_tasks.tables import Warehouse
+from luigi_tasks.texts import sized
 
 #: Loads of a service whose medians are taken.
 MOST_LOADS = 24
@@ -46,7 +47,7 @@ def describe(opened: Warehouse, due: Mapping[str, Sequence[DueMonth]]) -> str:
 
 
 def _shown(size: float, rows: float, seconds: float, table: float) -> str:
-    return f"{_bytes(size):>10}{rows:>14,.0f}{seconds:>9,.0f}{_bytes(table):>10}"
+    return f"{sized(size):>10}{rows:>14,.0f}{seconds:>9,.0f}{sized(table):>10}"
 
 
 def _room(opened: Warehouse, table: int, largest: int) -> list[str]:
@@ -54,7 +55,7 @@ def _room(opened: Warehouse, table: int, largest: int) -> list[str]:
     needed = round(largest * WORK_BYTES) + (table if opened.is_embedded else 0)
     free = shutil.disk_usage(_existing(opened.root)).free
     what = "tables and work files" if opened.is_embedded else "work files"
-    line = f"{_bytes(free)} are free below {opened.root}; {what} need {_bytes(needed)}"
+    line = f"{sized(free)} are free below {opened.root}; {what} need {sized(needed)}"
     if needed > free:
         return [f"warning: {line}: the disk won't do"]
     return [line]
@@ -65,11 +66,3 @@ def _existing(folder: Path) -> Path:
     while not folder.exists():
         folder = folder.parent
     return folder
-
-
-def _bytes(number: float) -> str:
-    for unit in ("B", "kB", "MB", "GB"):
-        if number < 1000:
-            return f"{number:,.0f} {unit}"
-        number /= 1000
-    return f"{number:,.1f} TB"

@@ -106,7 +106,7 @@ def month_overdue(month: Month, deadline: date | None, today: date) -> Message:
     lines += [
         "",
         "The next run that finds it loads it. Is [source] url still right? To look now:",
-        _command("TaxiMerge", month),
+        command("TaxiMerge", month),
     ]
     return Message(Change.OVERDUE, f"{month} is late", "\n".join(lines))
 
@@ -147,14 +147,20 @@ def host_mended(outcome: Outcome) -> Message:
 
 def _run_again(month: Month, step: str) -> str:
     if step in CHAIN:
-        return f"To run again: {_command('TaxiMerge', month)}"
+        return f"To run again: {command('TaxiMerge', month)}"
     if step.startswith("Taxi"):
-        return f"To run again: {_command(step, month)}"
+        return f"To run again: {command(step, month)}"
     return f"To run again: {step} for {month}"
 
 
-def _command(task: str, month: Month) -> str:
-    return f"{_start()} {task} --month {month.text} --taxi-type {month.taxi_type}"
+def command(task: str, month: Month) -> str:
+    """The line for a shell that runs a task of a month, from any folder."""
+    return f"{from_here()}{luigi()} {of_month(task, month)}"
+
+
+def of_month(task: str, month: Month) -> str:
+    """A task of a month, as ``luigi`` takes it."""
+    return f"{task} --month {month.text} --taxi-type {month.taxi_type}"
 
 
 def _again(command: str) -> str:
@@ -190,14 +196,28 @@ def _default(parameter: Any) -> str | None:
 
 def _start() -> str:
     """The beginning of a line for a shell, from any folder, with the settings of this run."""
-    folder, program = Path.cwd(), Path(sys.executable).with_name("luigi")
-    shown = program.relative_to(folder) if program.is_relative_to(folder) else program
-    named = os.environ.get("LUIGI_CONFIG_PATH")
-    settings = f"LUIGI_CONFIG_PATH={shlex.quote(named)} " if named else ""
-    line = f"cd {shlex.quote(str(folder))} && {settings}{shlex.quote(str(shown))}"
+    return from_here() + luigi()
+
+
+def from_here() -> str:
+    """What has a line for a shell work from any folder."""
+    return printable(f"cd {shlex.quote(str(Path.cwd()))} && ")
+
+
+def luigi() -> str:
+    """How this folder's shell calls ``luigi`` with the settings and the tasks of this run."""
     words = sys.argv
     named = next((b for a, b in pairwise(words) if a == "--module"), "luigi_tasks")
-    return printable(f"{line} --module {shlex.quote(named)}")
+    return f"{program('luigi')} --module {printable(shlex.quote(named))}"
+
+
+def program(name: str) -> str:
+    """How this folder's shell calls a program of this Python, with the settings of this run."""
+    folder, path = Path.cwd(), Path(sys.executable).with_name(name)
+    shown = path.relative_to(folder) if path.is_relative_to(folder) else path
+    named = os.environ.get("LUIGI_CONFIG_PATH")
+    settings = f"LUIGI_CONFIG_PATH={shlex.quote(named)} " if named else ""
+    return printable(f"{settings}{shlex.quote(str(shown))}")
 
 
 def _error(text: str | None) -> str:

@@ -158,12 +158,15 @@ def _of_run(outcome: Outcome) -> dict[str, Values]:
 
 def _of_warehouse(opened: Warehouse) -> dict[str, Values]:
     figures = warehouse.figures(opened)
-    ends = {each.taxi_type: _end_of(Month(each.taxi_type, each.newest_month)) for each in figures}
-    failed = dict.fromkeys(ends, 0) | warehouse.failed_months(opened)
+    ends = {
+        each.taxi_type: _end_of(Month(each.taxi_type, each.newest_month))
+        for each in figures
+        if each.newest_month
+    }
     found: dict[str, Values] = {
         "months": _by_service({each.taxi_type: each.months for each in figures}),
         "months_missing": _by_service({each.taxi_type: each.missing for each in figures}),
-        "months_failed": _by_service(failed),
+        "months_failed": _by_service({each.taxi_type: each.failed for each in figures}),
         "trips": _by_service({each.taxi_type: each.trips for each in figures}),
         "rejects": _by_service({each.taxi_type: each.rejects for each in figures}),
         "duplicates": _by_service({each.taxi_type: each.duplicates for each in figures}),

@@ -10,10 +10,10 @@ import getpass
 import logging
 import os
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import date, datetime, timezone
 from typing import Any
 
 import psutil
@@ -123,6 +123,37 @@ def end(state: str = "", exit_code: int | None = None, error: str | None = None)
             )
 
 
+def record_due(run: Run) -> None:
+    """Record what a run found to be due, for whoever asks without the source."""
+    everything = (due.MISSING, due.UNPUBLISHED, due.OVERDUE)
+    for taxi_type, months in run.due.items():
+        reasons = [*everything, *([due.CORRECTED] if taxi_type in run.corrections else [])]
+        seen = [(m.month.first_day, m.reason, m.deadline) for m in months if m.reason != due.FAILED]
+        _record_seen(run, taxi_type, seen, reasons)
+
+
+def record_corrected(taxi_type: str, months: Sequence[date], corrected: Collection[date]) -> None:
+    """Record which of some merged months the source has published anew.
+
+    :param months: all that were looked at.
+    """
+    if run := current():
+        seen = [(month, due.CORRECTED, None) for month in sorted(corrected)]
+        _record_seen(run, taxi_type, seen, [due.CORRECTED], months)
+
+
+def _record_seen(
+    run: Run,
+    taxi_type: str,
+    seen: Sequence[tuple[date, str, date | None]],
+    reasons: Sequence[str],
+    months: Sequence[date] | None = None,
+) -> None:
+    if run.run_id is not None:
+        with _recording():
+            warehouse.record_seen(run.warehouse, taxi_type, seen, reasons=reasons, months=months)
+
+
 @dataclass
 class Attempt:
     """A run's attempt at a month, at one step; ``edition`` is that of the file, once known."""
@@ -227,15 +258,19 @@ def _corrected(run: Run) -> list[str]:
     return corrected
 
 
-def _end_dead_runs(opened: Warehouse, host: str) -> None:
-    """Record the end of runs that have died: those of this host without a process, and those of
-    others that have been silent."""
-    dead = [
+def dead_runs(opened: Warehouse, host: str) -> list[int]:
+    """The runs that have died: those of this host without a process, and those of others that have
+    been silent."""
+    return [
         run_id
         for run_id, at, pid, is_silent in warehouse.unfinished_runs(opened)
         if is_silent or (at == host and not psutil.pid_exists(pid))
     ]
-    if dead:
+
+
+def _end_dead_runs(opened: Warehouse, host: str) -> None:
+    """Record the end of runs that have died."""
+    if dead := dead_runs(opened, host):
         warehouse.end_dead_runs(opened, dead)
 
 

@@ -61,6 +61,7 @@ class TaxiDue(CheckedTask, luigi.WrapperTask):
             run = runs.current()
             if run and not self.dry_run:
                 run.due, run.corrections = self._due, corrected
+                runs.record_due(run)
             if self.dry_run:
                 print(describe(opened, self._due))
             else:

@@ -8,7 +8,7 @@ import luigi
 
 from luigi_tasks import config, source, storage, warehouse
 from luigi_tasks.catalog import TAXI_TYPES, read_zones
-from luigi_tasks.operations import published
+from luigi_tasks.operations import published, runs
 from luigi_tasks.tables import Warehouse
 from luigi_tasks.tasks.chain import TaxiDownload, TaxiMerge, TaxiStageLoad, TaxiTransform
 from luigi_tasks.tasks.month import CheckedTask, LockedTask
@@ -51,7 +51,9 @@ class TaxiRefresh(LockedTask, luigi.Task):
         months = list(parameter_tuples)
         if not months:
             return []
-        changed = published.changed(cls(months[0]).taxi_type, months)
+        taxi_type = cls(months[0]).taxi_type
+        changed = published.changed(taxi_type, months)
+        runs.record_corrected(taxi_type, months, changed)
         return [month for month in months if month not in changed]
 
 

@@ -13,7 +13,6 @@ from luigi_tasks.warehouse.alarms import (
     Pending,
     alarms_lock,
     failed_attempts,
-    failed_months,
     figures,
     insert_alarms,
     known_months,
@@ -69,12 +68,21 @@ from luigi_tasks.warehouse.session import (
     with_retries,
 )
 from luigi_tasks.warehouse.staging import read_staged, stage, unstage
+from luigi_tasks.warehouse.status import (
+    Asked,
+    LastRun,
+    MonthState,
+    last_run,
+    month_states,
+    record_seen,
+)
 from luigi_tasks.warehouse.tables import prepare
 from luigi_tasks.warehouse.zones import ZONES_PREFIX, has_zones, load_zones, set_reader
 
 __all__ = [
     "GIVEN_UP_AFTER",
     "ZONES_PREFIX",
+    "Asked",
     "Cursor",
     "DerivedTable",
     "Failure",
@@ -82,9 +90,11 @@ __all__ = [
     "Heartbeat",
     "KnownMonth",
     "LastLoad",
+    "LastRun",
     "Load",
     "Merged",
     "MergedEdition",
+    "MonthState",
     "Pending",
     "Queue",
     "RunFacts",
@@ -103,7 +113,6 @@ __all__ = [
     "end_dead_runs",
     "end_run",
     "failed_attempts",
-    "failed_months",
     "figures",
     "first_months",
     "forget_failures",
@@ -116,6 +125,7 @@ __all__ = [
     "last_durations",
     "last_failures",
     "last_load",
+    "last_run",
     "last_success",
     "load_zones",
     "medians",
@@ -124,6 +134,7 @@ __all__ = [
     "merged_months",
     "month_exists",
     "month_lock",
+    "month_states",
     "open_session",
     "outputs_of",
     "pending_alarms",
@@ -133,6 +144,7 @@ __all__ = [
     "read_staged",
     "record_delivery",
     "record_edition",
+    "record_seen",
     "record_wait",
     "replace_derived_rows",
     "reset",

@@ -16,6 +16,7 @@ from luigi_tasks.tables import Warehouse
 from luigi_tasks.warehouse.connection import Cursor
 from luigi_tasks.warehouse.session import month_lock, transaction
 from luigi_tasks.warehouse.sql import execute, rows
+from luigi_tasks.warehouse.status import Asked, MonthState, read_months
 
 #: The lock of whoever decides about alarms and sends them.
 _LOCK = "alarms"
@@ -63,7 +64,8 @@ class Figures:
     """What is loaded of a service: its merged months by their last loads.
 
     ``bytes`` are those of the published files, ``missing`` the months between the first and the
-    newest one that aren't merged.
+    newest one that aren't merged. ``failed`` are those whose last attempt failed by a fault of
+    their own. ``newest_month`` is None if none is merged.
     """
 
     taxi_type: str
@@ -72,8 +74,9 @@ class Figures:
     rejects: int
     duplicates: int
     bytes: int
-    newest_month: date
+    newest_month: date | None
     missing: int
+    failed: int
 
 
 @contextmanager
@@ -98,8 +101,28 @@ def _short(warehouse: Warehouse, label: str) -> Iterator[Cursor]:
 def known_months(warehouse: Warehouse) -> list[KnownMonth]:
     """The months that have failed, or whose state somebody has heard of and that weren't ok."""
     with _short(warehouse, "alarms") as cursor:
-        found = rows(cursor, "alarms/known_months.sql")
-    return [KnownMonth(Month(taxi_type, month), *facts) for taxi_type, month, *facts in found]
+        heard = {
+            Month(taxi_type, month): state
+            for taxi_type, month, state in rows(cursor, "alarms/last_alarms.sql")
+        }
+        states = {each.month: each for each in read_months(cursor, Asked())}
+    nothing = {month: MonthState(month) for month in heard}
+    return [
+        KnownMonth(
+            month,
+            heard.get(month, "ok"),
+            each.has_failed,
+            each.is_merged and not each.has_failed,
+            each.step,
+            each.error,
+            each.cause,
+            each.host,
+            each.run_id,
+            each.failed_at,
+        )
+        for month, each in (nothing | states).items()
+        if each.has_failed or month in heard
+    ]
 
 
 def failed_attempts(warehouse: Warehouse, run_id: int) -> list[tuple[str | None, str | None]]:
@@ -137,9 +160,30 @@ def record_delivery(warehouse: Warehouse, alarm_id: int, receiver: str) -> None:
 
 
 def figures(warehouse: Warehouse) -> list[Figures]:
-    """What is loaded, by service."""
+    """What is loaded, and what has failed, by service."""
     with _short(warehouse, "metrics") as cursor:
-        return [Figures(*facts) for facts in rows(cursor, "figures/services.sql")]
+        states = read_months(cursor, Asked())
+    by_service: dict[str, list[MonthState]] = {}
+    for each in states:
+        if each.has_failed or each.load_id is not None:
+            by_service.setdefault(each.month.taxi_type, []).append(each)
+    return [_figures(taxi_type, months) for taxi_type, months in by_service.items()]
+
+
+def _figures(taxi_type: str, months: Sequence[MonthState]) -> Figures:
+    merged = [each for each in months if each.load_id is not None]
+    numbers = [each.month.first_day.year * 12 + each.month.first_day.month for each in merged]
+    return Figures(
+        taxi_type,
+        months=len(merged),
+        trips=sum(each.rows or 0 for each in merged),
+        rejects=sum(each.rejects or 0 for each in merged),
+        duplicates=sum(each.duplicates or 0 for each in merged),
+        bytes=sum(each.bytes or 0 for each in merged),
+        newest_month=max((each.month.first_day for each in merged), default=None),
+        missing=max(numbers) - min(numbers) + 1 - len(numbers) if numbers else 0,
+        failed=sum(each.has_failed for each in months),
+    )
 
 
 def last_durations(warehouse: Warehouse) -> dict[str, dict[str, float]]:
@@ -148,12 +192,6 @@ def last_durations(warehouse: Warehouse) -> dict[str, dict[str, float]]:
         found = rows(cursor, "figures/last_loads.sql")
     steps = ("download", "transform", "stage", "merge")
     return {taxi_type: dict(zip(steps, seconds, strict=True)) for taxi_type, *seconds in found}
-
-
-def failed_months(warehouse: Warehouse) -> dict[str, int]:
-    """How many months of each service have failed and aren't loaded since."""
-    with _short(warehouse, "metrics") as cursor:
-        return dict(rows(cursor, "figures/failed_months.sql"))
 
 
 def last_success(warehouse: Warehouse) -> datetime | None:

@@ -49,6 +49,7 @@ def own_tables(warehouse: Warehouse) -> dict[str, Table]:
         "runs_table": (warehouse.schema, "runs"),
         "attempts_table": (warehouse.schema, "load_attempts"),
         "alarms_table": (warehouse.schema, "alarms"),
+        "seen_table": (warehouse.schema, "months_seen"),
         "trips_view": (warehouse.schema, "trips"),
     }
 

@@ -61,3 +61,5 @@ month_trips, derived, query = ("pg_temp", "month_trips"), ("taxi", "daily"), "SE
 pickups, prefix = [{"start": start, "stop": stop}], "text"
 alarms_table, alarm_id, days, receivers = ("taxi", "alarms"), 1, 7, ["0123456789abcdef"]
 alarms_comment = change = title = body = receiver = "text"
+seen_table, taxi_types, firsts, lasts = ("taxi", "months_seen"), ["green"], [start], [month]
+reasons, deadlines, least_rows, dead_runs, seen_comment = ["missing"], [month], 0.5, [1], "text"
