@@ -489,17 +489,21 @@ MORE_DAMAGES = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("server", "damage"),
-    [
-        *(("embedded", damage) for damage in DAMAGES + MORE_DAMAGES),
-        *(("system", damage) for damage in DAMAGES),
-    ],
-    indirect=["server"],
-)
-def test_what_is_gone_is_loaded_again(
-    command_merged: Luigi, merged: Database, undisturbed: Undisturbed, damage: str
+# (a mark that names servers and damages would start a server for each of them)
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_what_is_gone_is_loaded_again(command_merged: Luigi, merged: Database, damage: str) -> None:
+    assert_loaded_again(command_merged, merged, damage)
+
+
+@on_one_server
+@pytest.mark.parametrize("damage", MORE_DAMAGES)
+def test_what_is_gone_is_loaded_again_on_one_server(
+    command_merged: Luigi, merged: Database, damage: str
 ) -> None:
+    assert_loaded_again(command_merged, merged, damage)
+
+
+def assert_loaded_again(command_merged: Luigi, merged: Database, damage: str) -> None:
     before = all_but_ledger(merged)
     assert before["trips"]["green_trips_other"][0][0] > 0
     merged.query(damage)

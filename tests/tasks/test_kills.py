@@ -105,15 +105,20 @@ def test_the_next_run_completes_a_file_that_was_killed_at(
     assert_next_run_completes(command, database, undisturbed)
 
 
-@pytest.mark.parametrize(
-    ("server", "point"),
-    [
-        *(("embedded", point) for point in IN_TRANSACTIONS + AFTER_TRANSACTIONS),
-        *(("system", point) for point in IN_TRANSACTIONS),
-    ],
-    indirect=["server"],
-)
+# (a mark that names servers and points would start a server for each of them)
+@pytest.mark.parametrize("point", IN_TRANSACTIONS)
 def test_the_next_run_completes_a_table_that_was_killed_at(
+    command: Luigi, database: Database, undisturbed: Undisturbed, point: str
+) -> None:
+    killed = run_killed_at(point, command)
+    assert killed.code == -SIGKILL, killed.output
+    assert "2024-02: read" in killed.output
+    assert_next_run_completes(command, database, undisturbed)
+
+
+@on_one_server
+@pytest.mark.parametrize("point", AFTER_TRANSACTIONS)
+def test_the_next_run_completes_a_table_that_was_killed_after(
     command: Luigi, database: Database, undisturbed: Undisturbed, point: str
 ) -> None:
     killed = run_killed_at(point, command)
