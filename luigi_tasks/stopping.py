@@ -85,6 +85,11 @@ def came() -> bool:
     return _state.number > 0
 
 
+def exit_code() -> int:
+    """What the process ends with, if a signal came."""
+    return 128 + _state.number
+
+
 def check() -> None:
     """Raise Stopped if a signal came, where another exception may have taken its place."""
     if came():

@@ -8,7 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +133,16 @@ class Locks:
 
     def __exit__(self, *_: object) -> None:
         self.session.close()
+
+
+def embedded_servers(root: Path) -> list[psutil.Process]:
+    """The processes of the embedded server of a storage folder."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.name().startswith("postgres") and str(root) in " ".join(process.cmdline()):
+                found.append(process)
+    return found
 
 
 def state_of(folder: Path) -> dict[str, tuple[int, int, int]]:

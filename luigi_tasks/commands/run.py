@@ -33,7 +33,10 @@ def run(dry_run: bool, arguments: tuple[str, ...]) -> None:
         words += ["--log-level", "WARNING"]
         if not dry_run:
             reporting.listeners.append(_print_news)
-    luigi_run(words)
+    try:
+        luigi_run(words)
+    except stopping.Stopped as stopped:  # a KeyboardInterrupt, for which click exits with 1
+        raise SystemExit(stopped.code) from None
 
 
 def _print_news(line: str, has_news: bool) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 
 import psutil
 
-from luigi_tasks import config, warehouse
+from luigi_tasks import config, stopping, warehouse
 from luigi_tasks.errors import ContentError, GivenWayError, PassingError, TaxiError, is_systemic
 from luigi_tasks.months import Month
 from luigi_tasks.operations import due, published
@@ -275,7 +275,9 @@ def _end_dead_runs(opened: Warehouse, host: str) -> None:
 
 
 def _end_at_exit(run: Run) -> None:
-    if run is current():
+    if run is current() and stopping.came():  # in the midst of its report
+        end("cancelled", stopping.exit_code())
+    elif run is current():
         end()
 
 

@@ -66,6 +66,7 @@ class TaxiDue(CheckedTask, luigi.WrapperTask):
                 print(describe(opened, self._due))
             else:
                 self._log()
+                remove_left_over()  # run() isn't come to while a month is overdue
         return self._due
 
     def requires(self) -> list[luigi.Task]:

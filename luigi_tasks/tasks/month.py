@@ -15,7 +15,7 @@ from luigi_tasks.storage import MonthFiles
 from luigi_tasks.tables import Tables, Warehouse
 from luigi_tasks.tasks import script, worker
 from luigi_tasks.tasks.log import OneLine
-from luigi_tasks.tasks.targets import MergedTarget
+from luigi_tasks.tasks.targets import MergedTarget, StagedTarget, is_of_today
 
 logger = logging.getLogger("luigi-interface.tasks")
 logging.getLogger("luigi-interface").addFilter(OneLine())
@@ -174,8 +174,8 @@ class LockedTask(MonthTask):
 
 
 class FileTask(LockedTask):
-    """A task that creates files. They are deleted when the month is merged, which then counts for
-    them."""
+    """A task that creates files. They are deleted when the month is staged or merged, which then
+    counts for them."""
 
     def refuse_failed_edition(self) -> None:
         """Fail at once if the month's file has failed by its content, and hasn't changed since.
@@ -191,4 +191,8 @@ class FileTask(LockedTask):
     def complete(self) -> bool:
         if super().complete():  # type: ignore[misc]
             return True
-        return config.cleanup().enabled and self.merged.exists()
+        if not config.cleanup().enabled:
+            return False
+        # staged by another run, perhaps, since this one has begun
+        staged = StagedTarget(self.warehouse, self.tables).load()
+        return is_of_today(staged, self.files) or self.merged.exists()

@@ -6,7 +6,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
@@ -23,8 +22,8 @@ from conftest import (
     Server,
     Undisturbed,
     files_in_work,
-    skip,
 )
+from disks import remount
 from mirror import Mirror, Page
 
 from luigi_tasks import config, runner
@@ -483,23 +482,6 @@ def test_a_storage_folder_that_cannot_be_written_is_told(
         assert database.holds_nothing()
 
 
-@pytest.fixture
-def tiny_disk() -> Iterator[Path]:
-    """A folder with room for a megabyte."""
-    # not pytest's folder: the server's user must get to it
-    folder = Path(tempfile.mkdtemp(prefix="disk-"))
-    mount = shutil.which("mount")
-    mounted = mount and subprocess.run(
-        [mount, "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder], capture_output=True
-    )
-    if not mounted or mounted.returncode:
-        folder.rmdir()
-        skip("a small disk can be mounted by root only")
-    yield folder
-    subprocess.run(["umount", folder], check=True)
-    folder.rmdir()
-
-
 @on_one_server
 @pytest.mark.parametrize(
     ("rows", "workers"), [(60_000, 2), (20_000, 1)], ids=["by the download", "by the transform"]
@@ -535,10 +517,6 @@ def test_a_full_disk_ends_the_run(
     run = command_merged.merge_range("green", "2024-01", "2024-05")
     assert run.code == 0, run.output
     assert merged.value("SELECT count(*) FROM load_history") == 4
-
-
-def remount(folder: Path, options: str) -> None:
-    subprocess.run(["mount", "-o", f"remount,{options}", folder], check=True)
 
 
 @on_one_server

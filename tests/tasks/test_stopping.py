@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ import pytest
 from conftest import Database, Luigi, Published, Run, Undisturbed, files_in_work
 from mirror import Mirror, Stall, Status
 from months import Months, trips
+from paused import embedded_servers
 
 from luigi_tasks import chunks
 from luigi_tasks.errors import TaxiError
@@ -272,16 +272,6 @@ def test_workers_are_stopped_in_the_midst_of_a_statement(
     assert_no_sessions(database)
 
 
-def servers(root: Path) -> list[psutil.Process]:
-    """The processes of the embedded server of a storage folder."""
-    found = []
-    for process in psutil.process_iter():
-        with suppress(psutil.Error):
-            if process.name().startswith("postgres") and str(root) in " ".join(process.cmdline()):
-                found.append(process)
-    return found
-
-
 @pytest.mark.parametrize(
     ("moment", "group"), [("making", True), ("starting", False), ("copying", True)]
 )
@@ -299,7 +289,7 @@ def test_the_embedded_server_ends_with_the_run(
         started.until((embedded_root / "warehouse").exists)
     run = started.stop(group=group)
     assert_stopped(run)
-    _, alive = psutil.wait_procs(servers(embedded_root), timeout=SOON)
+    _, alive = psutil.wait_procs(embedded_servers(embedded_root), timeout=SOON)
     assert alive == []
     if moment != "copying":
         return

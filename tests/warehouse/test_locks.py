@@ -1,25 +1,24 @@
 """Runs at once: what they wait for, how long, and what happens when their connection breaks."""
 
-import os
 import shutil
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import psycopg2
 import pytest
 import wired
-from conftest import WITH_TESTS, Database, Luigi, Published, Server, _system_binaries, skip
+from conftest import WITH_TESTS, Database, Luigi, Published, Server, skip
+from luigids import free_port
 from months import FEBRUARY, JANUARY, Months, close_sessions, trips
+from servers import OwnServer, unprivileged
 
 from luigi_tasks import source, warehouse
 from luigi_tasks.errors import TaxiError
@@ -334,66 +333,6 @@ def test_what_no_pause_would_mend_is_not_tried_again(
 
 
 # --- servers of one's own -----------------------------------------------------------------------
-
-
-@dataclass
-class OwnServer:
-    """A system's PostgreSQL with a TCP port, for a test that restarts it."""
-
-    folder: Path
-    port: int
-
-    @property
-    def url(self) -> str:
-        return f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
-
-    def control(self, *words: str) -> None:
-        options = f"-c listen_addresses=127.0.0.1 -p {self.port} -k {self.folder} -c fsync=off"
-        binaries = _system_binaries()
-        assert binaries
-        control = [binaries / "pg_ctl", "-D", self.folder / "cluster", "-l", self.folder / "log"]
-        subprocess.run(
-            [*control, "-w", "-o", options, *words],
-            check=True,
-            stdout=subprocess.DEVNULL,
-            **unprivileged(),
-        )
-
-
-def unprivileged() -> dict[str, Any]:
-    """How to run what refuses to run as root."""
-    return {"user": "postgres"} if os.geteuid() == 0 else {}
-
-
-def free_port() -> int:
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        return int(listening.getsockname()[1])
-
-
-@pytest.fixture
-def own_server() -> Iterator[OwnServer]:
-    binaries = _system_binaries()
-    if not binaries:
-        skip("no system PostgreSQL of version 15 or later is installed")
-        return
-    with tempfile.TemporaryDirectory(prefix="pg-") as name:
-        folder = Path(name)
-        if os.geteuid() == 0:
-            shutil.chown(folder, "postgres")
-        initdb = [binaries / "initdb", "-D", folder / "cluster", "-U", "postgres", "--auth=trust"]
-        subprocess.run(
-            [*initdb, "--encoding=utf8", "--no-sync"],
-            check=True,
-            stdout=subprocess.DEVNULL,
-            **unprivileged(),
-        )
-        server = OwnServer(folder, free_port())
-        server.control("start")
-        try:
-            yield server
-        finally:
-            server.control("-m", "immediate", "stop")
 
 
 def test_a_range_goes_on_when_its_server_is_restarted(
