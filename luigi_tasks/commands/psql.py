@@ -60,7 +60,7 @@ def _run(name: str, opened: Warehouse, arguments: tuple[str, ...]) -> None:
     if password:
         environment["PGPASSWORD"] = password
     dsn = psycopg2.extensions.make_dsn(**facts)
-    command = [_newest(name), "--dbname", dsn, *arguments]
+    command = [_newest(name), dsn, *arguments]
     sys.exit(subprocess.run(command, env=environment, check=False).returncode)
 
 

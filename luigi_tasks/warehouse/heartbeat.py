@@ -17,6 +17,7 @@ from luigi_tasks.warehouse.attempts import RunFacts, lock_name
 from luigi_tasks.warehouse.connection import Cursor, connect
 from luigi_tasks.warehouse.errors import plain_errors
 from luigi_tasks.warehouse.locks import lock
+from luigi_tasks.warehouse.migrations import newest
 from luigi_tasks.warehouse.sql import execute, rows
 from luigi_tasks.warehouse.tables import prepare
 
@@ -53,6 +54,8 @@ class Heartbeat:
             ):
                 prepare(warehouse, "run begins")
                 heart._begin(facts)
+            if heart._must_migrate():
+                prepare(warehouse, "run begins")
         except BaseException:
             heart._session.close()
             raise
@@ -71,6 +74,12 @@ class Heartbeat:
             names = {"run": facts, "package_version": version("luigi-tasks")}
             [(self.run_id,)] = rows(cursor, "runs/begin_run.sql", **names)
             self._lock(cursor)
+
+    def _must_migrate(self) -> bool:
+        """Whether an earlier version has looked after the warehouse last."""
+        with self._cursor() as cursor, plain_errors(self._warehouse):
+            found = rows(cursor, "migrations/read_version.sql")
+            return not found or found[0][0] < newest()
 
     def _beat(self) -> None:
         while not self._is_over.wait(INTERVAL):

@@ -238,3 +238,13 @@ def test_what_cannot_be_scheduled_is_refused(
 def test_months_are_shown_in_ranges() -> None:
     shown = due.in_ranges([month(5), month(1), month(2), month(3), month(12), month(13)])
     assert shown == "2024-01 to 2024-03, 2024-05, 2024-12 to 2025-01"
+
+
+def test_a_run_brings_the_tables_of_an_earlier_version_up_to_date(months: Months) -> None:
+    opened = config.open_warehouse()
+    warehouse.prepare(opened, "test")
+    months.database.query("DROP TABLE months_seen")
+    months.database.query("UPDATE warehouse_version SET migration = 7")
+    run = warehouse.RunFacts("host", 1, "somebody", None, "TaxiMerge")
+    warehouse.Heartbeat.begin(opened, run).stop()
+    assert months.database.query("SELECT * FROM months_seen") == []
