@@ -142,7 +142,7 @@ def test_each_behavior_of_a_second_run_holds_between_hosts(
     # later months of the present are overdue
     assert codes == {"first": 20, "queue": 20, "cancel": 25, "fail": 30}, runs
     for name in ("queue", "cancel", "fail"):
-        assert "another run is at work on green 2024-0" in runs[name].output
+        assert "another run is at work on" in runs[name].output
         assert f"luigi_tasks {first.pid} on alpha" in runs[name].output
     assert [
         count
