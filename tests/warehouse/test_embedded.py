@@ -548,7 +548,7 @@ def test_the_embedded_session_takes_nothing_from_the_environment(
                 "SELECT current_setting('DateStyle'), current_setting('statement_timeout'), "
                 "current_setting('TimeZone') = 'Asia/Tokyo'"
             )
-            assert cursor.fetchall() == [("ISO, MDY", "0", False)], name
+            assert cursor.fetchall() == [("ISO, MDY", "4h", False)], name
         session.close()
         assert os.environ[name] == value
         monkeypatch.delenv(name)
