@@ -96,6 +96,31 @@ class Http:
                 raise _unexpected(url, response)
             yield Transfer(metadata, start, _body(response))
 
+    def read_part(self, url: Url, known: RemoteMetadata, start: int, stop: int) -> bytes:
+        """Ask for some bytes of a file."""
+        headers = {"Range": f"bytes={start}-{stop - 1}"}
+        if known.etag and not known.etag.startswith("W/"):
+            headers["If-Range"] = known.etag
+        with self._ask("GET", url, headers) as response:
+            if response.status_code in _NOT_PUBLISHED:
+                raise not_published(url, f", the server answered {response.status_code}")
+            if response.status_code == 200:
+                raise TaxiError(
+                    f"{url}: the server sends no parts of a file, or the file has just changed; "
+                    "load it to see it"
+                )
+            if response.status_code != 206 or not _is_plain(response):
+                raise _unexpected(url, response)
+            content, most = bytearray(), stop - start
+            try:
+                for piece in _body(response):
+                    content += piece
+                    if len(content) > most:  # not what was asked for
+                        break
+            except BrokenError as broken:
+                raise PassingError(f"{url}: broke off: {broken}; try again later") from None
+            return bytes(content)
+
     @contextmanager
     def _ask(
         self, method: str, url: Url, headers: Mapping[str, str]

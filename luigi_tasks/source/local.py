@@ -41,6 +41,17 @@ def open_at(url: Url, known: PartialMetadata | None, start: int) -> Iterator[Tra
         raise DamagedError("it changed while it was copied")
 
 
+def read_part(url: Url, known: RemoteMetadata, start: int, stop: int) -> bytes:
+    """Read some bytes of a file."""
+    file = url.local_path
+    try:
+        with file.open("rb") as opened:
+            opened.seek(start)
+            return opened.read(stop - start)
+    except OSError as error:
+        raise TaxiError(f"cannot read {file}: {error.strerror or error}") from None
+
+
 def _stat(file: Path) -> os.stat_result | None:
     try:
         return file.stat() if file.is_file() else None

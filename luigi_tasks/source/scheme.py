@@ -1,4 +1,4 @@
-"""What a URL's scheme provides for fetching: a function ``stat`` and a function ``open_at``."""
+"""What a URL's scheme provides: functions ``stat``, ``open_at`` and ``read_part``."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Transfer:
 
 
 class Scheme(Protocol):
-    """The two functions of a scheme."""
+    """The functions of a scheme."""
 
     def stat(self, url: Url) -> RemoteMetadata | None:
         """Ask for a file's metadata, without fetching it; None if there is no file.
@@ -68,6 +68,13 @@ class Scheme(Protocol):
         :raises BrokenError: the transfer ended early; ``pieces`` raises it, too
         :raises DamagedError: what was sent doesn't belong together; leaving the context raises it,
             too
+        """
+
+    def read_part(self, url: Url, known: RemoteMetadata, start: int, stop: int) -> bytes:
+        """Read the bytes of a file from ``start`` to before ``stop``.
+
+        :param known: what ``stat`` returned.
+        :raises TaxiError: there is no such part, or it can't be read
         """
 
 

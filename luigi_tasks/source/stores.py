@@ -72,6 +72,13 @@ def open_at(url: Url, known: PartialMetadata | None, start: int) -> Iterator[Tra
         raise DamagedError("it changed while it was copied")
 
 
+def read_part(url: Url, known: RemoteMetadata, start: int, stop: int) -> bytes:
+    """Read some bytes of a file."""
+    with _errors_on_one_line(url):
+        files, path = _file_system(url)
+        return bytes(files.cat_file(path, start=start, end=stop))
+
+
 def _pieces(url: Url) -> Iterator[bytes]:
     with _errors_on_one_line(url):
         files, path = _file_system(url)
