@@ -50,7 +50,7 @@ def test_a_commit_whose_answer_is_lost_fails_no_run(
     with LossyServer(folder, server, lose=lose, delay=delay) as proxy:
         output = merge(command, proxy)
         assert proxy.commits >= lose
-    assert lose == 1 or "trying again in" in output
+    assert lose <= 2 or "trying again in" in output
     assert contents(database) == contents(undisturbed.database)
     left = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"
     assert database.value(left) == 0
