@@ -29,6 +29,11 @@ def listed(names: Iterable[str], most: int = 30) -> str:
     return ", ".join(shown[:most]) + more
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number with what it counts, such as ``1 month`` or ``1,200 months``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def sized(number: float) -> str:
     """Return a number of bytes as text, such as ``52 MB``."""
     for unit in ("B", "kB", "MB", "GB"):

@@ -237,8 +237,8 @@ class _Handler(BaseHTTPRequestHandler):
                 if self.mirror.delay and self.mirror.stopping.wait(self.mirror.delay):
                     return
                 piece = body[at : min(at + self.mirror.piece, end)]
+                self.request_seen.sent += len(piece)  # before the other side has it, and may look
                 self.wfile.write(piece)
-                self.request_seen.sent += len(piece)
         except OSError:
             return  # the other side has gone, which is its right
         if isinstance(stop, Stall):

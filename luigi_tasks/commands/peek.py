@@ -17,7 +17,7 @@ from luigi_tasks.commands.settings import setting
 from luigi_tasks.config import MonthParameter
 from luigi_tasks.errors import TaxiError
 from luigi_tasks.months import Month
-from luigi_tasks.texts import printable, shortened, sized
+from luigi_tasks.texts import counted, printable, shortened, sized
 
 if TYPE_CHECKING:
     from luigi_tasks.status.peek import Peeked
@@ -73,7 +73,7 @@ def _file(found: Peeked) -> Iterator[str]:
         yield f"{count}; only the whole file would show its number of rows"
     else:
         groups = len(found.row_groups)
-        count += f", {found.rows:,} rows in {groups:,} row group{'' if groups == 1 else 's'}"
+        count += f", {found.rows:,} rows in {counted(groups, 'row group')}"
         largest = max(found.row_groups, default=0)
         yield f"{count} of at most {largest:,}" if groups > 1 else count
 

@@ -8,19 +8,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date, timedelta
 
 from dateutil.relativedelta import relativedelta
 
-from luigi_tasks import config, source, warehouse
+from luigi_tasks import config, warehouse
 from luigi_tasks.catalog import TAXI_TYPES
 from luigi_tasks.config import MonthParameter
 from luigi_tasks.errors import TaxiError
 from luigi_tasks.months import Month
 from luigi_tasks.operations import published
-from luigi_tasks.records import RemoteMetadata
 from luigi_tasks.tables import Warehouse
 
 #: Why a month isn't complete. Those that are MISSING or CORRECTED are to be loaded.
@@ -52,10 +50,13 @@ class DueMonth:
         return self.reason in (MISSING, CORRECTED)
 
 
-def taxi_types(opened: Warehouse) -> list[str]:
-    """The services to keep complete: those of the settings, or those that the warehouse holds.
+def first_wanted(opened: Warehouse, start: date, taxi_types: Sequence[str] = ()) -> dict[str, date]:
+    """The services to keep complete, each with the first month that is wanted of it.
 
-    :raises TaxiError: one isn't a service.
+    :param start: the first one if neither the settings nor the warehouse name another.
+    :param taxi_types: the services, in place of those of the settings, or of those that the
+        warehouse holds.
+    :raises TaxiError: a setting is no service, or no month.
     """
     configured = str(config.schedule().taxi_types).replace(",", " ").split()
     for name in configured:
@@ -63,24 +64,15 @@ def taxi_types(opened: Warehouse) -> list[str]:
             raise TaxiError(
                 f"[schedule] taxi_types: {name!r} must be one of {', '.join(TAXI_TYPES)}"
             )
-    held = warehouse.first_months(opened)
-    return configured or [name for name in TAXI_TYPES if name in held] or ["yellow"]
-
-
-def first_month(opened: Warehouse, taxi_type: str, start: date) -> date:
-    """The first month that is wanted of a service.
-
-    :param start: the first one if neither the settings nor the warehouse name another.
-    :raises TaxiError: the setting isn't a month.
-    """
-    first = TAXI_TYPES[taxi_type].first_month
-    configured = str(config.schedule().first_month)
-    if configured:
+    loaded = held = warehouse.first_months(opened)
+    if first_month := str(config.schedule().first_month):
         try:
-            return max(first, MonthParameter().parse(configured))
+            held = dict.fromkeys(TAXI_TYPES, MonthParameter().parse(first_month))
         except (TaxiError, ValueError) as error:
             raise TaxiError(f"[schedule] first_month: {error}") from None
-    return max(first, warehouse.first_months(opened).get(taxi_type, start))
+    names = taxi_types or configured or [each for each in TAXI_TYPES if each in loaded]
+    names = names or ["yellow"]
+    return {name: max(TAXI_TYPES[name].first_month, held.get(name, start)) for name in names}
 
 
 def due_months(
@@ -104,25 +96,27 @@ def due_months(
     if not months:
         return []
     merged = warehouse.merged_months(opened, taxi_type, months)
-    missing = [month for month in months if month not in merged]
-    found = _ask(taxi_type, missing)
-    changed = published.changed(taxi_type, sorted(merged)) if corrections and merged else set()
-    failures = warehouse.last_failures(opened, taxi_type, [*missing, *sorted(changed)])
-    newest = max([*merged, *(month for month, facts in found.items() if facts)], default=None)
+    answers = published.look_at(taxi_type, [month for month in months if month not in merged])
+    corrected = published.changed(taxi_type, sorted(merged)) if corrections else {}
+    answers |= corrected
+    failures = warehouse.last_failures(opened, taxi_type, list(answers))
+    out = [month for month, found in answers.items() if isinstance(found, published.Found)]
+    newest = max([*merged, *out], default=None)
     delay = _usual_delay(opened, taxi_type)
     result = []
-    for first_day in sorted({*missing, *changed}):
-        month, facts = Month(taxi_type, first_day), found.get(first_day)
+    for first_day in sorted(answers):
+        month, found = Month(taxi_type, first_day), answers[first_day]
         failure = failures.get(first_day)
-        if first_day in found and facts is None:
+        if found is None:
             deadline = first_day + relativedelta(months=1) + timedelta(days=delay)
             is_late = today > deadline or (newest is not None and first_day < newest)
             result.append(DueMonth(month, OVERDUE if is_late else UNPUBLISHED, deadline))
-        elif failure and published.stands(failure, settings):
+        elif failure and published.stands(failure, settings, found):
             result.append(DueMonth(month, FAILED, error=failure.error))
         else:
-            reason = CORRECTED if first_day in changed else MISSING
-            result.append(DueMonth(month, reason, bytes=facts.bytes if facts else None))
+            size = found.facts.bytes if isinstance(found, published.Found) else None
+            reason = CORRECTED if first_day in corrected else MISSING
+            result.append(DueMonth(month, reason, bytes=size))
     return result
 
 
@@ -146,25 +140,6 @@ def _months(first: date, today: date) -> Iterator[date]:
     while month < today.replace(day=1):
         yield month
         month += relativedelta(months=1)
-
-
-def _ask(taxi_type: str, months: Sequence[date]) -> dict[date, RemoteMetadata | None]:
-    """What the source says of the files of months, a few at a time; None where there is none."""
-    limits = config.source()
-
-    def ask(first_day: date) -> RemoteMetadata | None:
-        for url in published.urls(Month(taxi_type, first_day)):
-            found = source.stat(url, timeout=limits.timeout, retries=limits.retries)
-            if found:
-                return found
-        return None
-
-    with ThreadPoolExecutor(published.REQUESTS_AT_ONCE) as threads:
-        answers = dict(zip(months, threads.map(ask, months), strict=True))
-    unpublished = [month for month, facts in answers.items() if facts is None]
-    if unpublished:
-        published.check_source(Month(taxi_type, unpublished[0]))
-    return answers
 
 
 def _usual_delay(opened: Warehouse, taxi_type: str) -> int:

@@ -31,7 +31,6 @@ CHAIN = (
     "TaxiTransform",
     "TaxiStageLoad",
     "TaxiMerge",
-    "TaxiMonth",
 )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timezone
@@ -37,6 +36,7 @@ class Outcome:
 
     command: str
     run_id: int | None = None
+    ping_id: str = ""
     host: str = field(default_factory=socket.gethostname)
     exit_code: int | None = None
     state: str = "running"
@@ -47,7 +47,6 @@ class Outcome:
     began: datetime = field(default_factory=lambda: datetime.now(timezone.utc))
     ended: datetime | None = None
     summary: str = ""
-    ping_id: str = field(default_factory=lambda: str(uuid.uuid4()))
 
     @property
     def has_given_way(self) -> bool:

@@ -1,15 +1,18 @@
 """Whether a month is published at ``[source] url``, and whether its file was replaced there."""
 
+from __future__ import annotations
+
 import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import date
 
 from dateutil.relativedelta import relativedelta
 
 from luigi_tasks import config, source, warehouse
 from luigi_tasks.catalog import TAXI_TYPES
-from luigi_tasks.errors import ContentError, PassingError, TaxiError
+from luigi_tasks.errors import ContentError, TaxiError
 from luigi_tasks.months import Month
 from luigi_tasks.records import Edition, Load, RemoteMetadata
 from luigi_tasks.tables import Warehouse
@@ -20,6 +23,20 @@ logger = logging.getLogger("luigi-interface.published")
 
 #: How many files the source is asked about at once.
 REQUESTS_AT_ONCE = 4
+#: URLs at which a file was found: tasks ask more than once, and a published file stays published.
+_seen: set[Url] = set()
+
+
+@dataclass(frozen=True)
+class Found:
+    """A month's file at its source: the URL at which it is published, and its metadata."""
+
+    url: Url
+    facts: RemoteMetadata
+
+
+#: A month's file, None if it isn't published, or why the source can't be asked.
+Answer = Found | TaxiError | None
 
 
 def urls(month: Month) -> list[Url]:
@@ -32,42 +49,61 @@ def find(month: Month) -> Url | None:
     return next((url for url in urls(month) if _is_published(url)), None)
 
 
-def changed(taxi_type: str, months: Sequence[date]) -> set[date]:
-    """Return the merged months whose file has been replaced since, or may have been.
+def look(month: Month) -> Found | None:
+    """Ask the source for a month's file; None if it isn't published.
 
-    The source is asked about a few at a time. A month that is no longer published isn't among them;
-    one about which the source can't be asked is, so that its own task fails.
+    :raises TaxiError: the source can't be asked.
+    """
+    settings = config.source()
+    for url in urls(month):
+        facts = source.stat(url, timeout=settings.timeout, retries=settings.retries)
+        if facts:
+            _seen.add(url)
+            return Found(url, facts)
+    return None
 
+
+def look_at(taxi_type: str, months: Sequence[date]) -> dict[date, Answer]:
+    """Ask the source for the files of months, a few at a time.
+
+    :returns: for each month its file, None if it isn't published, or why the source can't be asked.
     :raises TaxiError: the source can't be asked about any month; or none is published, nor any of
         some others, so the URL is wrong
     """
-    settings = config.source()
-    merged = warehouse.merged_editions(config.open_warehouse(), taxi_type, months)
 
-    def ask(month: date) -> RemoteMetadata | TaxiError | None:
+    def ask(first_day: date) -> Answer:
         try:
-            for url in urls(Month(taxi_type, month)):
-                found = source.stat(url, timeout=settings.timeout, retries=settings.retries)
-                if found:
-                    return found
+            return look(Month(taxi_type, first_day))
         except TaxiError as error:
             return error
-        return None
 
     with ThreadPoolExecutor(REQUESTS_AT_ONCE) as threads:
-        answers = dict(zip(merged, threads.map(ask, merged), strict=True))
+        answers = dict(zip(months, threads.map(ask, months), strict=True))
     errors = [found for found in answers.values() if isinstance(found, TaxiError)]
     if errors and len(errors) == len(answers):
         raise errors[0]
-    gone = [month for month, found in answers.items() if found is None]
-    if gone and len(gone) == len(answers):
-        check_source(Month(taxi_type, gone[0]))
-    for month in gone:
-        logger.warning("%s is no longer published", Month(taxi_type, month))
+    if answers and not any(answers.values()):
+        check_source(Month(taxi_type, months[0]))
+    return answers
+
+
+def changed(taxi_type: str, months: Sequence[date]) -> dict[date, Found | TaxiError]:
+    """Return the merged months whose file has been replaced since, or may have been.
+
+    A month that is no longer published isn't among them; one about which the source can't be asked
+    is, so that its own task fails.
+
+    :raises TaxiError: what ``look_at`` raises
+    """
+    merged = warehouse.merged_editions(config.open_warehouse(), taxi_type, months)
+    answers = look_at(taxi_type, list(merged))
+    for month, found in answers.items():
+        if found is None:
+            logger.warning("%s is no longer published", Month(taxi_type, month))
     return {
-        month
+        month: found
         for month, found in answers.items()
-        if isinstance(found, TaxiError) or (found and found.differs(merged[month]))
+        if isinstance(found, TaxiError) or (found and found.facts.differs(merged[month]))
     }
 
 
@@ -85,10 +121,6 @@ def was_replaced(month: Month, edition: Edition | Load) -> bool:
                 return False
             return found is not None and found.differs(edition)
     return False
-
-
-#: URLs at which a file was found: tasks ask more than once, and a published file stays published.
-_seen: set[Url] = set()
 
 
 def _is_published(url: Url) -> bool:
@@ -117,29 +149,30 @@ def check_source(month: Month) -> None:
 
 
 def standing_failure(opened: Warehouse, month: Month, settings: str) -> Failure | None:
-    """A month's last failure, if it was by the content of a file that is published unchanged.
+    """A month's last failure, if it would only be repeated.
 
     :param settings: the digest of today's settings; under others the file may be loaded.
     """
     first_day = month.first_day
     failure = warehouse.last_failures(opened, month.taxi_type, [first_day]).get(first_day)
-    return failure if failure and stands(failure, settings) else None
+    if failure is None or not _is_of_content(failure, settings):
+        return None  # and the source needn't be asked
+    return failure if stands(failure, settings, look(month)) else None
 
 
-def stands(failure: Failure, settings: str) -> bool:
+def stands(failure: Failure, settings: str, found: Answer) -> bool:
     """Whether a failure would only be repeated: it was by the content of a file, which is published
-    unchanged, under the same settings."""
-    if failure.cause != "content" or failure.settings != settings or failure.bytes is None:
+    unchanged as far as the source can be asked, under the same settings."""
+    if not _is_of_content(failure, settings) or found is None:
         return False
-    url = find(failure.month)
-    if url is None or url.redacted != failure.url:
-        return False
-    limits = config.source()
-    try:
-        found = source.stat(url, timeout=limits.timeout, retries=limits.retries)
-    except PassingError:
+    if isinstance(found, TaxiError):
         return True
-    return found is not None and not found.differs(failure)  # type: ignore[arg-type]
+    return found.url.redacted == failure.url and not found.facts.differs(failure)  # type: ignore[arg-type]
+
+
+def _is_of_content(failure: Failure, settings: str) -> bool:
+    is_known = failure.settings == settings and failure.bytes is not None
+    return failure.cause == "content" and is_known
 
 
 def refusal(failure: Failure) -> ContentError:

@@ -8,8 +8,9 @@ import logging
 from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
 
+from luigi_tasks import config
 from luigi_tasks.errors import TaxiError
-from luigi_tasks.operations import alarms, due, metrics, pings, runs
+from luigi_tasks.operations import due, runs
 from luigi_tasks.operations.outcome import Expected, Outcome
 from luigi_tasks.operations.runs import Run
 from luigi_tasks.operations.summary import summarise
@@ -18,7 +19,6 @@ logger = logging.getLogger("luigi-interface.runs")
 
 #: Called at the end of a run with its last line, and whether there is anything to it.
 listeners: list[Callable[[str, bool], None]] = []
-_outcomes: dict[int, Outcome] = {}
 
 
 def begin(command: str) -> None:
@@ -29,9 +29,15 @@ def begin(command: str) -> None:
     if runs.current():
         return
     run = runs.begin(command)
-    _outcomes[id(run)] = outcome = Outcome(run.command, run.run_id, began=run.began_at)
-    alarms.prepare()
-    pings.start(outcome)
+    settings = config.alarms()
+    if settings.urls or settings.command:
+        from luigi_tasks.operations import alarms
+
+        alarms.prepare()
+    if settings.ping_url:
+        from luigi_tasks.operations import pings
+
+        pings.start(_outcome_of(run))
 
 
 def end(
@@ -62,13 +68,32 @@ def end(
         logger.info("%s", line)
     for listener in listeners:
         listener(line, has_news)
-    outcome = _outcomes.pop(id(run), None) or Outcome(run.command, run.run_id, began=run.began_at)
+    outcome = _outcome_of(run)
     _fill(outcome, run, state)
     outcome.exit_code, outcome.summary = exit_code, line
     outcome.error = error or outcome.error
-    metrics.write(run.warehouse, outcome)
-    alarms.report(run.warehouse, outcome)
-    pings.end(outcome)
+    _report_to_others(run, outcome)
+
+
+def _report_to_others(run: Run, outcome: Outcome) -> None:
+    """Report how a run ended to whom the settings name; what isn't used isn't imported."""
+    settings = config.alarms()
+    if config.metrics().textfile:
+        from luigi_tasks.operations import metrics
+
+        metrics.write(run.warehouse, outcome)
+    if settings.urls or settings.command:
+        from luigi_tasks.operations import alarms
+
+        alarms.report(run.warehouse, outcome)
+    if settings.ping_url:
+        from luigi_tasks.operations import pings
+
+        pings.end(outcome)
+
+
+def _outcome_of(run: Run) -> Outcome:
+    return Outcome(run.command, run.run_id, run.ping_id, began=run.began_at)
 
 
 def _fill(outcome: Outcome, run: Run, state: str) -> None:

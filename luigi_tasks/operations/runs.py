@@ -10,8 +10,9 @@ import getpass
 import logging
 import os
 import socket
+import uuid
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime, timezone
 from typing import Any
@@ -37,16 +38,18 @@ LONGEST_ERROR = 2000
 class Run:
     """This process's run, or that of the process it was forked from.
 
-    ``run_id`` is None where the run isn't recorded, for the reason in ``unrecorded``.
-    ``errors`` are those of its months; ``broken`` says why it couldn't be found out what a task
-    needs, or whether it is complete. ``due`` is what it found to be due, if it looked, and
-    ``corrections`` are the services whose merged months it looked at, too.
+    ``ping_id`` is the same at its start and its end. ``run_id`` is None where the run isn't
+    recorded, for the reason in ``unrecorded``. ``errors`` are those of its months; ``broken`` says
+    why it couldn't be found out what a task needs, or whether it is complete. ``due`` is what it
+    found to be due, if it looked, and ``corrections`` are the services whose merged months it
+    looked at, too.
     """
 
     command: str
     warehouse: Warehouse
     pid: int = field(default_factory=os.getpid)
     began_at: datetime = field(default_factory=lambda: datetime.now(timezone.utc))
+    ping_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     run_id: int | None = None
     unrecorded: str = ""
     heartbeat: Heartbeat | None = None
@@ -54,6 +57,17 @@ class Run:
     broken: list[BaseException] = field(default_factory=list)
     due: dict[str, list[DueMonth]] = field(default_factory=dict)
     corrections: list[str] = field(default_factory=list)
+
+    def record(self, act: Callable[..., None], *facts: Any, **named: Any) -> None:
+        """Record something of this run in the warehouse; where that fails, the work goes on.
+
+        :param act: takes the warehouse and the facts.
+        """
+        if self.run_id is not None:
+            try:
+                act(self.warehouse, *facts, **named)
+            except TaxiError as error:
+                logger.info("not recorded: %s", error)
 
 
 #: The run under way, if one has begun.
@@ -111,16 +125,14 @@ def end(state: str = "", exit_code: int | None = None, error: str | None = None)
         error = one_line(errors[-1])
     if run.heartbeat:
         run.heartbeat.stop()
-    if run.run_id is not None:
-        with _recording():
-            warehouse.end_run(
-                run.warehouse,
-                run.run_id,
-                state,
-                exit_code=exit_code,
-                error=error,
-                corrections_checked=[] if state == "cancelled" else _corrected(run),
-            )
+    run.record(
+        warehouse.end_run,
+        run.run_id,
+        state,
+        exit_code=exit_code,
+        error=error,
+        corrections_checked=[] if state == "cancelled" else _corrected(run),
+    )
 
 
 def record_due(run: Run) -> None:
@@ -129,7 +141,7 @@ def record_due(run: Run) -> None:
     for taxi_type, months in run.due.items():
         reasons = [*everything, *([due.CORRECTED] if taxi_type in run.corrections else [])]
         seen = [(m.month.first_day, m.reason, m.deadline) for m in months if m.reason != due.FAILED]
-        _record_seen(run, taxi_type, seen, reasons)
+        run.record(warehouse.record_seen, taxi_type, seen, reasons=reasons)
 
 
 def record_corrected(taxi_type: str, months: Sequence[date], corrected: Collection[date]) -> None:
@@ -139,43 +151,25 @@ def record_corrected(taxi_type: str, months: Sequence[date], corrected: Collecti
     """
     if run := current():
         seen = [(month, due.CORRECTED, None) for month in sorted(corrected)]
-        _record_seen(run, taxi_type, seen, [due.CORRECTED], months)
-
-
-def _record_seen(
-    run: Run,
-    taxi_type: str,
-    seen: Sequence[tuple[date, str, date | None]],
-    reasons: Sequence[str],
-    months: Sequence[date] | None = None,
-) -> None:
-    if run.run_id is not None:
-        with _recording():
-            warehouse.record_seen(run.warehouse, taxi_type, seen, reasons=reasons, months=months)
+        run.record(warehouse.record_seen, taxi_type, seen, reasons=[due.CORRECTED], months=months)
 
 
 @dataclass
 class Attempt:
-    """A run's attempt at a month, at one step; ``edition`` is that of the file, once known."""
+    """A run's attempt at a month; ``edition`` is that of the file, once it is known."""
 
     run: Run
     month: Month
-    step: str
     edition: Any = None
     state: str | None = None
 
     def record_step(self, step: str) -> None:
         """Record that the attempt has come to another step."""
-        self.step = step
-        if self.run.run_id is not None:
-            with _recording():
-                warehouse.begin_attempt(self.run.warehouse, self.run.run_id, self.month, step)
+        self.run.record(warehouse.begin_attempt, self.run.run_id, self.month, step)
 
     def record_wait(self, waiting_for: str | None) -> None:
         """Record what the attempt waits for; None when it goes on."""
-        if self.run.run_id is not None:
-            with _recording():
-                warehouse.record_wait(self.run.warehouse, self.run.run_id, self.month, waiting_for)
+        self.run.record(warehouse.record_wait, self.run.run_id, self.month, waiting_for)
 
     def record_end(self, error: BaseException | None = None, settings: str | None = None) -> None:
         """Record how it ended: as ``state`` says, or with an error.
@@ -185,11 +179,9 @@ class Attempt:
         state = "failed" if error else self.state
         if isinstance(error, ContentError):
             self.edition = error.edition or self.edition
-        if state is None or self.run.run_id is None:
-            return
-        with _recording():
-            warehouse.end_attempt(
-                self.run.warehouse,
+        if state is not None:
+            self.run.record(
+                warehouse.end_attempt,
                 self.run.run_id,
                 self.month,
                 state,
@@ -206,7 +198,7 @@ def attempt(month: Month, step: str, settings: Callable[[], str]) -> Iterator[At
 
     :param settings: returns the digest of the settings that decide whether a file can be loaded.
     """
-    made = Attempt(begin(f"{step} {month}"), month, step)
+    made = Attempt(begin(f"{step} {month}"), month)
     made.record_step(step)
     try:
         yield made
@@ -253,8 +245,9 @@ def _corrected(run: Run) -> list[str]:
     corrected = []
     for taxi_type in run.corrections:
         months = [m.month.first_day for m in run.due[taxi_type] if m.reason == due.CORRECTED]
-        if not months or not published.changed(taxi_type, months):
-            corrected.append(taxi_type)
+        with suppress(TaxiError):  # a source that can't be asked now
+            if not months or not published.changed(taxi_type, months):
+                corrected.append(taxi_type)
     return corrected
 
 
@@ -286,12 +279,3 @@ def _user() -> str:
         return getpass.getuser()
     except (KeyError, OSError):  # a user without a name
         return str(os.getuid())
-
-
-@contextmanager
-def _recording() -> Iterator[None]:
-    """Let the work go on where it can't be recorded."""
-    try:
-        yield
-    except TaxiError as error:
-        logger.info("not recorded: %s", error)

@@ -8,6 +8,7 @@ from datetime import datetime, timezone
 from luigi_tasks import warehouse
 from luigi_tasks.operations import due
 from luigi_tasks.operations.runs import Run
+from luigi_tasks.texts import counted
 
 
 def summarise(run: Run, unpublished: Mapping[str, int]) -> tuple[str, bool]:
@@ -22,9 +23,9 @@ def summarise(run: Run, unpublished: Mapping[str, int]) -> tuple[str, bool]:
         for taxi_type, loaded, rows, failed in warehouse.run_summary(run.warehouse, run.run_id):
             words = parts.setdefault(taxi_type, [])
             if loaded:
-                words.append(f"{_months(loaded)} loaded, {rows:,} rows")
+                words.append(f"{counted(loaded, 'month')} loaded, {rows:,} rows")
             if failed:
-                words.append(f"{_months(failed)} failed")
+                words.append(f"{counted(failed, 'month')} failed")
     has_news = any(parts.values())
     for taxi_type, months in run.due.items():
         for reason, text in (
@@ -40,7 +41,3 @@ def summarise(run: Run, unpublished: Mapping[str, int]) -> tuple[str, bool]:
     services = "; ".join(f"{name}: {', '.join(w) or 'complete'}" for name, w in parts.items())
     seconds = (datetime.now(timezone.utc) - run.began_at).total_seconds()
     return f"{services or 'nothing was to be done'}; {seconds:,.0f} s", has_news
-
-
-def _months(count: int) -> str:
-    return f"{count} month{'' if count == 1 else 's'}"

@@ -77,7 +77,7 @@ def stat(url: str | Url, *, timeout: float = 60, retries: int = 5) -> RemoteMeta
         something other than yes (2xx) or no (403, 404, 410)
     """
     url = Url.parse(url)
-    return _scheme_of(url, timeout, retries).stat(url)
+    return scheme_of(url, timeout, retries).stat(url)
 
 
 def fetch(
@@ -119,7 +119,7 @@ def fetch(
             )
         report(received, total)
 
-    scheme = _scheme_of(url, timeout, retries)
+    scheme = scheme_of(url, timeout, retries)
     part, check = Part(path.with_name(path.name + ".part")), _Seldom(while_writing)
     damages = 0
     with _naming_the_file(path):
@@ -160,7 +160,8 @@ def fetch(
             return edition
 
 
-def _scheme_of(url: Url, timeout: float, retries: int) -> Scheme:
+def scheme_of(url: Url, timeout: float, retries: int) -> Scheme:
+    """How files of the scheme of a URL are asked for."""
     if url.scheme == "file":
         return local
     if not url.is_http:

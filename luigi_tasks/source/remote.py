@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from luigi_tasks.errors import TaxiError
 from luigi_tasks.records import RemoteMetadata
-from luigi_tasks.source.fetching import _scheme_of
+from luigi_tasks.source.fetching import scheme_of
 from luigi_tasks.source.scheme import Scheme
 from luigi_tasks.urls import Url
 
@@ -109,7 +109,7 @@ def open_remote(
     :raises TaxiError: what ``stat`` raises, or the source doesn't say how large the file is.
     """
     url = Url.parse(url)
-    scheme = _scheme_of(url, timeout, retries)
+    scheme = scheme_of(url, timeout, retries)
     facts = scheme.stat(url)
     if facts is None:
         return None

@@ -18,7 +18,7 @@ from rich.text import Text
 from luigi_tasks.catalog import QUALITY_CHECKS
 from luigi_tasks.operations import due, messages
 from luigi_tasks.status.overview import Overview, command_of
-from luigi_tasks.texts import printable, shortened, sized
+from luigi_tasks.texts import counted, printable, shortened, sized
 from luigi_tasks.warehouse import LastRun, MonthState
 
 #: The letter and the style of each state, in the order in which they need somebody.
@@ -67,7 +67,7 @@ def _head(overview: Overview, width: int) -> Iterator[Text]:
     merged = [each for each in overview.months if each.is_merged]
     rows, size = sum(each.rows or 0 for each in merged), sum(each.bytes or 0 for each in merged)
     yield Text.assemble(
-        (f"{_months(len(merged))}, {rows:,} trips", "bold"), f", {sized(size)} of files"
+        (f"{counted(len(merged), 'month')}, {rows:,} trips", "bold"), f", {sized(size)} of files"
     )
     yield Text(f"in {printable(overview.place)}", style="dim")
     counts = Counter(each.state for each in overview.months)
@@ -107,7 +107,7 @@ def _service(name: str, months: Sequence[MonthState]) -> list[Text]:
     }
     lines = [
         Text.assemble((name, "bold"), f"  {rows:,} trips"),
-        Text(f"{_months(len(merged))}, {sized(size)}", style="dim"),
+        Text(f"{counted(len(merged), 'month')}, {sized(size)}", style="dim"),
         Text("    " + "".join(f" {initial}" for initial in _INITIALS), style="dim"),
     ]
     for year in range(min(states)[0], max(states)[0] + 1):
@@ -172,7 +172,3 @@ def _run(run: LastRun) -> str:
 
 def _time(at: datetime) -> str:
     return at.astimezone().isoformat(sep=" ", timespec="minutes")
-
-
-def _months(count: int) -> str:
-    return f"{count:,} month{'' if count == 1 else 's'}"

@@ -60,8 +60,7 @@ def read_overview(opened: Warehouse, start: date, taxi_types: Sequence[str] = ()
     :raises TaxiError: the warehouse or the settings can't be read.
     """
     last = date.today().replace(day=1) - relativedelta(months=1)
-    names = taxi_types or due.taxi_types(opened)
-    firsts = {name: due.first_month(opened, name, start) for name in names}
+    firsts = due.first_wanted(opened, start, taxi_types)
     wanted = {name: (first, last) for name, first in firsts.items() if first <= last}
     limits, host = config.quality(), socket.gethostname()
     dead = runs.dead_runs(opened, host)

@@ -50,10 +50,9 @@ class TaxiDue(CheckedTask, luigi.WrapperTask):
             first_of_month = date.today().replace(day=1)
             start = RangeMonthly(of=TaxiMerge).start
             self._due, corrected = {}, []
-            for taxi_type in due.taxi_types(opened):
+            for taxi_type, first in due.first_wanted(opened, start).items():
                 last = checked.get(taxi_type)
                 corrections = last is None or last.astimezone().date() < first_of_month
-                first = due.first_month(opened, taxi_type, start)
                 self._due[taxi_type] = due.due_months(
                     opened, taxi_type, first, settings=settings, corrections=corrections
                 )
@@ -66,7 +65,7 @@ class TaxiDue(CheckedTask, luigi.WrapperTask):
                 print(describe(opened, self._due))
             else:
                 self._log()
-                remove_left_over()  # run() isn't come to while a month is overdue
+                remove_left_over()
         return self._due
 
     def requires(self) -> list[luigi.Task]:
@@ -100,7 +99,3 @@ class TaxiDue(CheckedTask, luigi.WrapperTask):
             return None
         task: luigi.Task = classes[each.reason](month.first_day, month.taxi_type)
         return task
-
-    def run(self) -> None:
-        """End a run of which months were missing, and no longer are."""
-        remove_left_over()

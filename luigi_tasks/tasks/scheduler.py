@@ -1,9 +1,9 @@
 """The scheduler of a run that uses ``luigid``, which nothing depends on.
 
 ``luigid`` shows what runs, and lets workers share the work. If it can't be reached, or is killed in
-the midst of a run, the run goes on with a scheduler of its own, which is told what this run has
-told ``luigid``. Runs that lose it at once don't do the same work twice: months are locked in
-PostgreSQL.
+the midst of a run, the run goes on with a scheduler of its own, which gets the same calls as
+``luigid`` got from this run. Runs that lose it at once don't do the same work twice: months are
+locked in PostgreSQL.
 """
 
 import logging

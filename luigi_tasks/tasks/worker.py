@@ -51,21 +51,20 @@ class Worker(luigi.worker.Worker):
         elif error is not None:
             reporting.end("failed", retcode().unhandled_exception, runs.one_line(error))
         else:
-            code = self._exit_code()
+            found = execution_summary._summary_dict(self)
+            code = self._exit_code(found)
             gave_way = self._gives_way and code == retcode().not_run
             has_succeeded = code in (0, retcode().missing_data)
             state = "succeeded" if has_succeeded else "cancelled" if gave_way else "failed"
-            reporting.end(state, code, unpublished=self._unpublished())
+            reporting.end(state, code, unpublished=_unpublished(found))
         return False
 
-    def _unpublished(self) -> dict[str, int]:
-        """How many of the months asked for aren't published, by service."""
-        missing = execution_summary._summary_dict(self)["still_pending_ext"]
-        return Counter(each.taxi_type for each in missing if each.task_family == "TaxiPublished")
+    def _exit_code(self, found: dict[str, Any]) -> int:
+        """What ``luigi`` will exit with, as ``luigi.retcodes`` has it.
 
-    def _exit_code(self) -> int:
-        """What ``luigi`` will exit with, as ``luigi.retcodes`` has it."""
-        codes, found = retcode(), execution_summary._summary_dict(self)
+        :param found: its tasks by their status.
+        """
+        codes = retcode()
         conditions = {
             "still_pending_ext": codes.missing_data,
             "failed": codes.task_failed,
@@ -136,6 +135,12 @@ class Worker(luigi.worker.Worker):
             self._add_task_history.append((task, DONE, False))
         for needed in task.deps():
             self._note(needed, done)
+
+
+def _unpublished(found: dict[str, Any]) -> dict[str, int]:
+    """How many of the months asked for aren't published, by service."""
+    missing = found["still_pending_ext"]
+    return Counter(each.taxi_type for each in missing if each.task_family == "TaxiPublished")
 
 
 def _shown(task: luigi.Task) -> str:

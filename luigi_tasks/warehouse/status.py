@@ -154,17 +154,14 @@ def record_seen(
             looked_at = list(months) if months is not None else None
             names = {"taxi_type": taxi_type, "months": looked_at, "reasons": list(reasons)}
             execute(cursor, "status/forget_seen.sql", **names)
-            days, why, deadlines = (
-                (list(each) for each in zip(*seen, strict=True))
-                if seen
-                else (
-                    [],
-                    [],
-                    [],
-                )
+            execute(
+                cursor,
+                "status/insert_seen.sql",
+                taxi_type=taxi_type,
+                months=[month for month, _, _ in seen],
+                reasons=[reason for _, reason, _ in seen],
+                deadlines=[deadline for _, _, deadline in seen],
             )
-            names = {"taxi_type": taxi_type, "months": days, "reasons": why}
-            execute(cursor, "status/insert_seen.sql", **names, deadlines=deadlines)
 
     try:
         record()

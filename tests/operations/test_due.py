@@ -206,16 +206,15 @@ def test_services_and_first_months_are_those_that_the_warehouse_holds(
     months: Months, published: Published, settings: Set
 ) -> None:
     opened = config.open_warehouse()
-    assert due.taxi_types(opened) == ["yellow"]
-    assert due.first_month(opened, "yellow", date(2023, 5, 1)) == date(2023, 5, 1)
+    start = date(2023, 5, 1)
+    assert due.first_wanted(opened, start) == {"yellow": start}
     publish(published, 3)
     load(months, published, 3)
-    assert due.taxi_types(opened) == ["green"]
-    assert due.first_month(opened, "green", date(2023, 5, 1)) == month(3)
+    assert due.first_wanted(opened, start) == {"green": month(3)}
     settings("schedule", "taxi_types", "yellow, fhv")
     settings("schedule", "first_month", "2010-01")
-    assert due.taxi_types(opened) == ["yellow", "fhv"]
-    assert due.first_month(opened, "green", date(2023, 5, 1)) == date(2013, 8, 1)
+    assert list(due.first_wanted(opened, start)) == ["yellow", "fhv"]
+    assert due.first_wanted(opened, start, ["green"]) == {"green": date(2013, 8, 1)}
 
 
 @pytest.mark.parametrize(
@@ -231,7 +230,7 @@ def test_what_cannot_be_scheduled_is_refused(
     settings("schedule", key, value)
     opened = config.open_warehouse()
     with pytest.raises(TaxiError, match=refusal):
-        print(due.taxi_types(opened), due.first_month(opened, "green", FIRST))
+        due.first_wanted(opened, FIRST)
 
 
 @pytest.mark.usefixtures("server")
