@@ -1,18 +1,20 @@
 """Refuse settings that can't work, before anything runs."""
 
 import configparser
+import copy
 import difflib
 import os
 import re
 import shlex
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import date
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import luigi
+from luigi.cmdline_parser import CmdlineParser
 from luigi.configuration import get_config
 from luigi.configuration.toml_parser import LuigiTomlParser
 from luigi.parameter import ParameterException
@@ -22,10 +24,10 @@ from luigi_tasks.config import defaults
 from luigi_tasks.config.defaults import packaged
 from luigi_tasks.config.resolved import (
     log_file,
-    month_tables,
     open_warehouse,
     selected_columns,
     storage_root,
+    tables_of_months,
 )
 from luigi_tasks.config.sections import (
     LUIGIS_SECTIONS,
@@ -45,15 +47,42 @@ from luigi_tasks.errors import TaxiError
 from luigi_tasks.months import Month
 from luigi_tasks.urls import Url, redacted
 
+#: The settings that were found to be good. A range has five tasks a month, and each asks.
+_good: tuple[Any, ...] | None = None
+
 
 def check(taxi_type: str = "yellow", month: date = date(2024, 1, 1)) -> None:
     """Refuse settings that can't work, before anything runs; by default, those of any month.
 
     :raises TaxiError: names the section, the key, what it got and what is allowed.
     """
+    global _good  # noqa: PLW0603
     _check_files()
     for message in defaults.unreadable:
         raise TaxiError(message)
+    if (settings := _settings()) != _good:
+        _check_settings()
+        _good = settings
+    _check_log_file()
+    for url in source().urls(taxi_type, month):
+        with _naming("url"):
+            _check_url(url)
+    _check_tables(taxi_type, month)
+
+
+def _settings() -> tuple[Any, ...]:
+    """Whatever the settings are read from: the files, the flags and the environment."""
+    files: Any = get_config()
+    if isinstance(files, LuigiTomlParser):
+        written: Any = copy.deepcopy(files.data)
+    else:
+        written = {name: dict(files.items(name, raw=True)) for name in files.sections()}
+    flags = CmdlineParser.get_instance()
+    return written, flags and dict(vars(flags.known_args)), dict(os.environ)
+
+
+def _check_settings() -> None:
+    """Refuse settings that work for no month."""
     _check_sections([section.__name__ for section in SECTIONS])
     for section in (*LUIGIS_SECTIONS, *SECTIONS):
         try:
@@ -64,16 +93,11 @@ def check(taxi_type: str = "yellow", month: date = date(2024, 1, 1)) -> None:
             key = re.search(r"value of '(\w+)'", str(error))
             where = f"[{section.__name__}] {key[1]}:" if key else f"[{section.__name__}]"
             raise TaxiError(f"{where} {error.__cause__ or error}") from None
-    urls = [("url", url) for url in source().urls(taxi_type, month)]
-    for name, url in [*urls, ("zones_url", source().render("zones_url"))]:
-        try:
-            _check_url(url)
-        except TaxiError as error:
-            raise TaxiError(f"[source] {name}: {error}") from None
+    with _naming("zones_url"):
+        _check_url(source().render("zones_url"))
     if not source().timeout > 0 or source().retries < 0 or not source().time_limit >= 0:
         raise TaxiError("[source] timeout must be above 0, retries and time_limit 0 or more")
     storage_root()
-    _check_log_file()
     url = warehouse().render("url")
     if url != "embedded" and not url.startswith(("postgresql://", "postgres://")):
         raise TaxiError("[warehouse] url: must be 'embedded' or begin with postgresql://")
@@ -96,7 +120,15 @@ def check(taxi_type: str = "yellow", month: date = date(2024, 1, 1)) -> None:
     _check_quality(quality())
     _check_runner(runner())
     _check_alarms(alarms(), metrics())
-    _check_tables(taxi_type, month)
+
+
+@contextmanager
+def _naming(key: str) -> Iterator[None]:
+    """Name the setting of ``[source]`` that a mistake is in."""
+    try:
+        yield
+    except TaxiError as error:
+        raise TaxiError(f"[source] {key}: {error}") from None
 
 
 def _check_url(url: str) -> None:
@@ -262,8 +294,9 @@ def _check_tables(taxi_type: str, month: date) -> None:
         raise TaxiError("[trips] table: must differ by taxi type; use {{ taxi_type }} in it")
     checked = Month(taxi_type, month)
     others = [Month(name, day) for name in TAXI_TYPES for day in (month, date(1999, 1, 1))]
-    taken = {month_tables(opened, other).staging for other in others if other != checked}
-    if month_tables(opened, checked).staging in taken.union(tables):
+    others = [other for other in others if other != checked]
+    own, *taken = (each.staging for each in tables_of_months(opened, [checked, *others]))
+    if own in {*taken, *tables}:
         raise TaxiError(
             "[trips] staging_table: must differ by taxi type and month; "
             "use {{ taxi_type }} and {{ month }} in it"

@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -87,9 +87,20 @@ def open_warehouse() -> Warehouse:
 
 def month_tables(warehouse: Warehouse, month: Month) -> Tables:
     """The tables of a month that the settings name."""
-    rendered = trips().render("staging_table", taxi_type=month.taxi_type, month=month.first_day)
-    staging = _table_name("[trips] staging_table", rendered, warehouse.schema)
-    return Tables(month, warehouse.trips[month.taxi_type], staging)
+    [tables] = tables_of_months(warehouse, [month])
+    return tables
+
+
+def tables_of_months(warehouse: Warehouse, months: Iterable[Month]) -> list[Tables]:
+    """The tables of each month that the settings name."""
+    settings, found = trips(), []
+    for month in months:
+        rendered = settings.render(
+            "staging_table", taxi_type=month.taxi_type, month=month.first_day
+        )
+        staging = _table_name("[trips] staging_table", rendered, warehouse.schema)
+        found.append(Tables(month, warehouse.trips[month.taxi_type], staging))
+    return found
 
 
 def schema() -> str:
