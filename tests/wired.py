@@ -52,9 +52,9 @@ def unstage(taxi_type: str, month: date) -> None:
     warehouse.unstage(*opened(taxi_type, month))
 
 
-def analyze_trips(label: str, taxi_type: str, *, growth: float) -> None:
+def analyze_trips(label: str, taxi_type: str) -> None:
     found = config.open_warehouse()
-    warehouse.analyze_trips(found, label, found.trips[taxi_type], growth=growth)
+    warehouse.analyze_trips(found, label, found.trips[taxi_type])
 
 
 def merged_months(taxi_type: str, months: Sequence[date]) -> set[date]:

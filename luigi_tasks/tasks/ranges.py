@@ -97,11 +97,6 @@ class RangeMonthly(luigi.tools.range.RangeMonthly):
     def run(self) -> None:
         """End a range of which months were missing, and no longer are."""
         remove_left_over()
-        task = self._instantiate_task_cls(self.start)
-        if isinstance(task, TaxiMerge | TaxiRefresh):
-            opened, label = config.open_warehouse(), f"RangeMonthly {task.taxi_type}"
-            trips = opened.trips[task.taxi_type]
-            warehouse.analyze_trips(opened, label, trips, growth=0.1)
 
 
 class _OfDates:

@@ -14,7 +14,8 @@ from luigi import execution_summary
 from luigi.retcodes import retcode
 from luigi.task_status import DONE, FAILED, UNKNOWN
 
-from luigi_tasks import stopping
+from luigi_tasks import config, stopping, warehouse
+from luigi_tasks.errors import TaxiError
 from luigi_tasks.operations import reporting, runs
 
 logger = logging.getLogger("luigi-interface.worker")
@@ -54,6 +55,7 @@ class Worker(luigi.worker.Worker):
             found = execution_summary._summary_dict(self)
             code = self._exit_code(found)
             gave_way = self._gives_way and code == retcode().not_run
+            _analyze_trips({each.taxi_type for each in found["completed"] if _has_merged(each)})
             has_succeeded = code in (0, retcode().missing_data)
             state = "succeeded" if has_succeeded else "cancelled" if gave_way else "failed"
             reporting.end(state, code, unpublished=_unpublished(found))
@@ -135,6 +137,20 @@ class Worker(luigi.worker.Worker):
             self._add_task_history.append((task, DONE, False))
         for needed in task.deps():
             self._note(needed, done)
+
+
+def _has_merged(task: luigi.Task) -> bool:
+    return getattr(task, "ends_attempt", None) == "succeeded"
+
+
+def _analyze_trips(taxi_types: set[str]) -> None:
+    """Gather statistics of the trips tables into which a run has merged months."""
+    for taxi_type in sorted(taxi_types):
+        try:
+            opened = config.open_warehouse()
+            warehouse.analyze_trips(opened, f"end of run {taxi_type}", opened.trips[taxi_type])
+        except TaxiError as error:
+            logger.warning("%s trips aren't analysed: %s", taxi_type, error)
 
 
 def _unpublished(found: dict[str, Any]) -> dict[str, int]:

@@ -35,7 +35,13 @@ from luigi_tasks.warehouse.partitions import (
     move_from_default_partition,
 )
 from luigi_tasks.warehouse.relations import rights_kept
-from luigi_tasks.warehouse.session import labelled_cursor, open_session, query, transaction
+from luigi_tasks.warehouse.session import (
+    labelled_cursor,
+    month_lock,
+    open_session,
+    query,
+    transaction,
+)
 from luigi_tasks.warehouse.sql import as_json, execute, own_tables, rows
 from luigi_tasks.warehouse.staging import Staged, complete_staging, drop_staging, read_staged
 from luigi_tasks.warehouse.tables import prepare
@@ -43,8 +49,6 @@ from luigi_tasks.warehouse.views import create_views
 
 logger = logging.getLogger("luigi-interface.warehouse")
 
-#: A partitioned table can be analysed without its partitions since PostgreSQL 18.
-ANALYZE_ONLY = 180000
 #: Temporary tables of a merge.
 _STRAYS: Table = ("pg_temp", "strays")
 _MISSING: Table = ("pg_temp", "missing")
@@ -112,9 +116,8 @@ def merge(warehouse: Warehouse, tables: Tables, check_quality: QualityCheck) -> 
             attach(cursor, trips, month, staging)
         else:
             execute(cursor, "staging/drop.sql", staging=staging)
-    if is_new:
+    if is_new and (_analyses_alone(warehouse) or not _has_outgrown(warehouse, label, trips)):
         _analyze(warehouse, label, trips.partition(month))
-    analyze_trips(warehouse, label, trips, growth=1)
     return merged
 
 
@@ -139,15 +142,26 @@ def reset(warehouse: Warehouse, tables: Tables) -> int:
     return removed
 
 
-def analyze_trips(warehouse: Warehouse, label: str, trips: TripsTable, *, growth: float) -> None:
-    """Gather statistics of a whole trips table, if it has grown by more than this part.
+def analyze_trips(warehouse: Warehouse, label: str, trips: TripsTable) -> None:
+    """Gather statistics of a whole trips table, if it has grown by more than a tenth.
 
-    PostgreSQL 18 reads 30,000 rows for it; older ones analyse every partition as well.
+    Before PostgreSQL 18 that includes those of each partition: it's for the end of a run, and a
+    partition isn't analysed by itself where that is to come. Of two runs that end at once, one does
+    it.
     """
-    names = {"trips": trips.name, "growth": growth}
-    if query(warehouse, label, "merge/has_outgrown.sql", **names):
-        server_version = open_session(warehouse).server_version
-        _analyze(warehouse, label, trips.name, is_only=server_version >= ANALYZE_ONLY)
+    with month_lock(warehouse, f"statistics of {'.'.join(trips.name)}", wait=False) as is_held:
+        if is_held and _has_outgrown(warehouse, label, trips):
+            _analyze(warehouse, label, trips.name, is_only=_analyses_alone(warehouse))
+
+
+def _has_outgrown(warehouse: Warehouse, label: str, trips: TripsTable) -> bool:
+    """Whether a trips table has grown by more than a tenth since it was analysed."""
+    return bool(query(warehouse, label, "merge/has_outgrown.sql", trips=trips.name))
+
+
+def _analyses_alone(warehouse: Warehouse) -> bool:
+    """Whether a partitioned table can be analysed without its partitions."""
+    return open_session(warehouse).server_version >= 180000
 
 
 def _analyze(warehouse: Warehouse, label: str, table: Table, *, is_only: bool = False) -> None:
