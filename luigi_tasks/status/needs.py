@@ -1,0 +1,77 @@
+"""What needs somebody, in words: for terminal and page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from itertools import groupby
+
+from luigi_tasks.catalog import QUALITY_CHECKS
+from luigi_tasks.operations import due, messages
+from luigi_tasks.status.colours import STATES
+from luigi_tasks.status.overview import Overview, command_of
+from luigi_tasks.texts import printable, shortened
+from luigi_tasks.warehouse import LastRun, MonthState
+
+#: Months of a service in the same state that are listed one by one.
+MOST_LISTED = 3
+_LIMITS = {"no_rows": "it has no rows", "least_rows": "far fewer rows than the month before"}
+
+
+def needs(overview: Overview) -> Iterator[tuple[str, str, bool]]:
+    """What needs somebody, each with a label and whether it is a line to run."""
+    for state in STATES:
+        months = [each for each in overview.months if each.state == state]
+        if months and state not in ("merged", due.UNPUBLISHED):
+            yield from _of_state(state, months)
+        if months and state == due.MISSING:
+            yield "", f"{messages.program('luigi-tasks')} run", True
+
+
+def news(overview: Overview) -> Iterator[tuple[str, str, bool]]:
+    """The last run, and what comes next, in the same form."""
+    if overview.last_run:
+        yield "last run", _run(overview.last_run), False
+    if awaited := overview.next_published:
+        by = f", expected by {awaited.deadline}" if awaited.deadline else ""
+        yield "next", f"{awaited.month}{by}", False
+
+
+def _of_state(state: str, months: Sequence[MonthState]) -> Iterator[tuple[str, str, bool]]:
+    label = "corrected" if state == due.CORRECTED else state
+    for taxi_type, of_service in groupby(months, key=lambda each: each.month.taxi_type):
+        group = list(of_service)
+        if state in (due.MISSING, due.OVERDUE) or len(group) > MOST_LISTED:
+            yield label, f"{taxi_type} {due.in_ranges([m.month.first_day for m in group])}", False
+            continue
+        for each in group:
+            yield label, f"{each.month}{_detail(each)}", False
+            if state in (due.FAILED, due.CORRECTED):
+                for command in (command_of(each) or "").split(" && "):
+                    yield "", command, True
+
+
+def _detail(month: MonthState) -> str:
+    if month.state == due.FAILED:
+        error = (month.error or "the reason is unknown").removeprefix(f"{month.month}: ")
+        return f": {shortened(error, 200)}"
+    if month.state == "running":
+        since = f" since {shown_time(month.began_at)}" if month.began_at else ""
+        return f": {month.step_at_work} on {printable(month.host_at_work)}{since}"
+    reasons = [
+        _LIMITS.get(each) or f"too many rows have {QUALITY_CHECKS.get(each, each)}"
+        for each in month.exceeded
+    ]
+    return f": {'; '.join(reasons)}" if reasons else ""
+
+
+def _run(run: LastRun) -> str:
+    began, command = shown_time(run.began_at), shortened(run.command)
+    text = f"{began}, {command} on {shortened(run.host)}: {run.state}"
+    if run.ended_at:
+        text += f" after {(run.ended_at - run.began_at).total_seconds():,.0f} s"
+    return f"{text}: {shortened(run.error, 200)}" if run.error else text
+
+
+def shown_time(at: datetime) -> str:
+    return at.astimezone().isoformat(sep=" ", timespec="minutes")
