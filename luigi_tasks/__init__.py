@@ -11,7 +11,7 @@
     RangeMonthly --of TaxiRefresh                      months that were corrected since
     TaxiDue                                            whatever is due, of all services
     TaxiReset                                          takes a month out
-    TaxiZones       -> taxi_zones                      names of the zones
+    TaxiZones       -> taxi_zones, zone_outlines       names and outlines of the zones
     TaxiDerivedTable                                   tables of your own, by subclasses
 
 ``luigi --module luigi_tasks`` offers these. Settings are in ``luigi.cfg``.

@@ -69,8 +69,9 @@ def month_exists(taxi_type: str, month: date) -> bool:
     return warehouse.month_exists(config.open_warehouse(), Month(taxi_type, month))
 
 
-def load_zones(url: str, zones: Any) -> int:
-    return warehouse.load_zones(config.open_warehouse(), zones_target(url).update_id, zones)
+def load_zones(url: str, zones: Any, outlines: Any = ()) -> int:
+    markers = zones_target(url).markers
+    return warehouse.load_zones(config.open_warehouse(), markers, zones, outlines)
 
 
 def month_lock(name: str, *, wait: bool = True) -> AbstractContextManager[bool]:

@@ -12,7 +12,7 @@ from luigi_tasks.catalog.columns import (
     Column,
     fold,
 )
-from luigi_tasks.catalog.lookups import LOOKUPS, ZONES_COMMENT, Lookup, Zone, read_zones
+from luigi_tasks.catalog.lookups import LOOKUPS, ZONES_COMMENT, Lookup, Outline, Zone, read_zones
 from luigi_tasks.catalog.quality import QUALITY_CHECKS, ExceededError, check_quality
 from luigi_tasks.catalog.services import (
     FHV,
@@ -43,6 +43,7 @@ __all__ = [
     "ExceededError",
     "Lookup",
     "Match",
+    "Outline",
     "TaxiType",
     "Zone",
     "check_quality",

@@ -85,6 +85,17 @@ class Zone(NamedTuple):
     service_zone: str
 
 
+class Outline(NamedTuple):
+    """A zone on a map: the data of an SVG path in whole units of ``view_box``, y downwards.
+
+    ``view_box`` is that of the map, such as ``0 0 2000 1981``, and the same for all its zones.
+    """
+
+    location_id: int
+    outline: str
+    view_box: str
+
+
 def read_zones(file: Path) -> list[Zone]:
     """Read a published file of taxi zones, in which "N/A" is a name like any other.
 

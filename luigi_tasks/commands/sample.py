@@ -44,12 +44,13 @@ NUMBER: dict[str, Any] = {"type": _number, "metavar": "N", "show_default": True}
     "--twins", **NUMBER, help="Rows that all but repeat another.  [default: 1 row in 4,000]"
 )
 def sample(folder: Path, taxi_type: str, month: date, stop: date | None, **counts: Any) -> None:
-    """Write months of random trips, and the names of the zones.
+    """Write months of random trips, and the names and outlines of the zones.
 
     FOLDER is created if it doesn't exist. The months are FOLDER/TYPE_tripdata_MONTH.parquet, in the
-    shape in which the TLC publishes them; the zones are FOLDER/taxi_zone_lookup.csv.
+    shape in which the TLC publishes them; the zones are FOLDER/taxi_zone_lookup.csv
+    and FOLDER/taxi_zones.zip.
     """
-    from luigi_tasks.sample import write_month, write_zones
+    from luigi_tasks.sample import write_month, write_zone_shapes, write_zones
     from luigi_tasks.sample.draw import next_month
 
     stop = stop or next_month(month)
@@ -65,3 +66,6 @@ def sample(folder: Path, taxi_type: str, month: date, stop: date | None, **count
         month = next_month(month)
     path = folder / "taxi_zone_lookup.csv"
     click.echo(f"{path}: {write_zones(path)} zones")
+    path = folder / "taxi_zones.zip"
+    write_zone_shapes(path)
+    click.echo(f"{path}: their outlines")

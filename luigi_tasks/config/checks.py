@@ -95,6 +95,9 @@ def _check_settings() -> None:
             raise TaxiError(f"{where} {error.__cause__ or error}") from None
     with _naming("zones_url"):
         _check_url(source().render("zones_url"))
+    if shapes_url := source().render("zone_shapes_url"):
+        with _naming("zone_shapes_url"):
+            _check_url(shapes_url)
     if not source().timeout > 0 or source().retries < 0 or not source().time_limit >= 0:
         raise TaxiError("[source] timeout must be above 0, retries and time_limit 0 or more")
     storage_root()

@@ -30,6 +30,7 @@ class source(Templated, luigi.Config):
         description="where a month's file is published; http, https or file; several, a line each"
     )
     zones_url = luigi.Parameter(description="where the taxi zones' names are published")
+    zone_shapes_url = luigi.Parameter(description="where their outlines are; empty: nowhere")
     timeout = Float(description="seconds without a byte until a connection is broken")
     retries = Int(description="how often a passing failure is tried again")
     time_limit = Float(description="minutes until fetching a file is given up; 0: no limit")

@@ -9,7 +9,7 @@ and its name alone.
 """
 
 from luigi_tasks.sample.services import PARTS, SERVICES, TAXI_TYPES, schema
-from luigi_tasks.sample.write import ROW_GROUP, Counts, write_month, write_zones
+from luigi_tasks.sample.write import ROW_GROUP, Counts, write_month, write_zone_shapes, write_zones
 
 __all__ = [
     "PARTS",
@@ -19,5 +19,6 @@ __all__ = [
     "Counts",
     "schema",
     "write_month",
+    "write_zone_shapes",
     "write_zones",
 ]

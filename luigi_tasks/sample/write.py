@@ -111,15 +111,25 @@ def write_month(
 
 def write_zones(path: Path) -> int:
     """Write the names of the taxi zones as the TLC publishes them, and return how many they are."""
-    zones = (files("luigi_tasks.sample") / "zones.csv").read_bytes()
+    return _write_packaged("zones.csv", path).count(b"\n") - 1
+
+
+def write_zone_shapes(path: Path) -> None:
+    """Write the outlines of the taxi zones as the TLC publishes them, but simplified."""
+    _write_packaged("zones.zip", path)
+
+
+def _write_packaged(name: str, path: Path) -> bytes:
+    """Write a file that the package carries, and return its bytes."""
+    content = (files("luigi_tasks.sample") / name).read_bytes()
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        partial.write_bytes(zones)
+        partial.write_bytes(content)
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
-    return zones.count(b"\n") - 1
+    return content
 
 
 def _one_in(many: int, rows: int) -> int:

@@ -1,5 +1,5 @@
 """Where a month's files are, under ``[storage] root``: created whole, removed when merged."""
 
-from luigi_tasks.storage.files import MonthFiles, left_over, remove, zones_file
+from luigi_tasks.storage.files import MonthFiles, left_over, remove, zone_shapes_file, zones_file
 
-__all__ = ["MonthFiles", "left_over", "remove", "zones_file"]
+__all__ = ["MonthFiles", "left_over", "remove", "zone_shapes_file", "zones_file"]

@@ -168,6 +168,11 @@ def zones_file(root: Path) -> Path:
     return root.resolve() / "raw" / "taxi_zone_lookup.csv"
 
 
+def zone_shapes_file(root: Path) -> Path:
+    """Where the outlines of the taxi zones are, until they are loaded."""
+    return root.resolve() / "raw" / "taxi_zones.zip"
+
+
 def remove(*files: Path) -> None:
     """Remove files and what is beside them; a failure is logged, for it harms nothing but space."""
     try:

@@ -1,6 +1,7 @@
 """What counts as complete: all targets."""
 
 import logging
+import os
 from typing import Any
 
 import luigi
@@ -9,7 +10,7 @@ from psycopg2.extensions import connection
 
 from luigi_tasks import config, source, warehouse
 from luigi_tasks.months import Month
-from luigi_tasks.operations import published
+from luigi_tasks.operations import published, runs
 from luigi_tasks.records import Edition, Load
 from luigi_tasks.storage import MonthFiles
 from luigi_tasks.tables import Table, Tables, Warehouse
@@ -144,14 +145,25 @@ class MergedTarget(TableTarget):
 
 
 class ZonesTarget(TableTarget):
-    """The taxi zones of a source."""
+    """The taxi zones of a source, and their outlines.
 
-    def __init__(self, opened: Warehouse, url: str) -> None:
-        table = (opened.schema, "taxi_zones")
-        super().__init__(opened, table, f"{warehouse.ZONES_PREFIX}{redacted(url)}")
+    Outlines that can't be had are let off for the run that has tried: the next one tries again.
+    """
+
+    def __init__(self, opened: Warehouse, url: str, shapes_url: str = "") -> None:
+        prefix, table = warehouse.ZONES_PREFIX, (opened.schema, "taxi_zones")
+        super().__init__(opened, table, f"{prefix}{redacted(url)}")
+        self.markers = warehouse.ZoneMarkers(self.update_id)
+        if shapes_url:
+            run = runs.current()
+            self.markers = warehouse.ZoneMarkers(
+                self.update_id,
+                f"{prefix}outlines {redacted(shapes_url)}",
+                f"{prefix}without outlines in run {run.ping_id if run else os.getpid()}",
+            )
 
     def exists(self, connection: connection | None = None) -> bool:
-        return warehouse.has_zones(self.warehouse, self.update_id)
+        return warehouse.has_zones(self.warehouse, self.markers)
 
 
 class DerivedTarget(luigi.Target):

@@ -1,4 +1,4 @@
-"""Tasks that keep a warehouse right: refresh, reset, the names of the zones."""
+"""Tasks that keep a warehouse right: refresh, reset, the taxi zones."""
 
 import logging
 from collections.abc import Iterable
@@ -7,7 +7,8 @@ from datetime import date
 import luigi
 
 from luigi_tasks import config, source, storage, warehouse
-from luigi_tasks.catalog import TAXI_TYPES, read_zones
+from luigi_tasks.catalog import TAXI_TYPES, Outline, read_zones
+from luigi_tasks.errors import TaxiError, is_systemic
 from luigi_tasks.operations import published, runs
 from luigi_tasks.tables import Warehouse
 from luigi_tasks.tasks.chain import TaxiDownload, TaxiMerge, TaxiStageLoad, TaxiTransform
@@ -87,12 +88,18 @@ class TaxiReset(LockedTask, luigi.Task):
 
 
 class TaxiZones(CheckedTask, luigi.Task):
-    """Load the names of the taxi zones, which the views show beside their numbers."""
+    """Load the names of the taxi zones, which the views show beside their numbers, and the outlines
+    that a map draws.
+
+    Names are loaded without outlines where these can't be had. The next run tries again.
+    """
 
     resources = {"warehouse": 1}
 
     def output(self) -> ZonesTarget:
-        return ZonesTarget(self.warehouse, config.source().render("zones_url"))
+        settings = config.source()
+        urls = settings.render("zones_url"), settings.render("zone_shapes_url")
+        return ZonesTarget(self.warehouse, *urls)
 
     def run(self) -> None:
         opened = self.warehouse
@@ -103,9 +110,41 @@ class TaxiZones(CheckedTask, luigi.Task):
         file = storage.zones_file(opened.root)
         with warehouse.month_lock(opened, "taxi zones"):
             source.fetch(url, file, timeout=settings.timeout, retries=settings.retries)
-            zones = read_zones(file)
-            before = warehouse.load_zones(opened, self.output().update_id, zones)
+            zones, outlines = read_zones(file), self._outlines(opened)
+            before = warehouse.load_zones(opened, self.output().markers, zones, outlines)
             level = logging.WARNING if len(zones) < before else logging.INFO
             logger.log(level, "loaded %d taxi zones in place of %d", len(zones), before)
+            if outlines:
+                logger.info("loaded the outlines of %d taxi zones", len(outlines))
             if config.cleanup().enabled:
-                storage.remove(file)
+                storage.remove(file, storage.zone_shapes_file(opened.root))
+
+    def _outlines(self, opened: Warehouse) -> list[Outline]:
+        """The outlines of the zones; none, with a warning, where they can't be had."""
+        from luigi_tasks.formats.outlines import draw_outlines
+        from luigi_tasks.formats.shapes import read_shapes, refuse_large
+
+        settings, url = config.source(), config.source().render("zone_shapes_url")
+        if not url:
+            return []
+        file = storage.zone_shapes_file(opened.root)
+        try:
+            source.fetch(
+                url,
+                file,
+                timeout=settings.timeout,
+                retries=settings.retries,
+                report=refuse_large,
+                must_be_read=False,
+            )
+            return draw_outlines(read_shapes(file))
+        except TaxiError as error:
+            if is_systemic(error):
+                raise
+            storage.remove(file)
+            logger.warning(
+                "the taxi zones are loaded without their outlines, which only a map needs: %s; "
+                "TaxiZones tries again when it runs next, unless [source] zone_shapes_url is empty",
+                error,
+            )
+            return []

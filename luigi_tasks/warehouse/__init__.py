@@ -77,7 +77,14 @@ from luigi_tasks.warehouse.status import (
     record_seen,
 )
 from luigi_tasks.warehouse.tables import prepare
-from luigi_tasks.warehouse.zones import ZONES_PREFIX, has_zones, load_zones, set_reader
+from luigi_tasks.warehouse.zones import (
+    ZONES_PREFIX,
+    ZoneMarkers,
+    has_zones,
+    load_zones,
+    set_reader,
+    zone_outlines,
+)
 
 __all__ = [
     "GIVEN_UP_AFTER",
@@ -101,6 +108,7 @@ __all__ = [
     "Tables",
     "TransientError",
     "Warehouse",
+    "ZoneMarkers",
     "alarms_lock",
     "analyze_trips",
     "begin_attempt",
@@ -157,4 +165,5 @@ __all__ = [
     "unstage",
     "url",
     "with_retries",
+    "zone_outlines",
 ]

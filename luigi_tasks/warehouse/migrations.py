@@ -24,6 +24,7 @@ MARKERS_COMMENT = "Markers: the table work that is done"
 RUNS_COMMENT = "One row for each run: who started what, and how it ended"
 ATTEMPTS_COMMENT = "One row for each attempt of a run to load a month"
 ALARMS_COMMENT = "One row for each alarm: what changed about a month, and who has yet to hear of it"
+OUTLINES_COMMENT = "Outlines of the taxi zones, for a map"
 SEEN_COMMENT = "What the source said of months that weren't complete when a run last asked"
 VERSION_COMMENT = "How far the warehouse is: its last migration, and the newest package"
 
@@ -62,6 +63,7 @@ def control_tables(warehouse: Warehouse) -> dict[Table, str]:
         own["attempts_table"]: ATTEMPTS_COMMENT,
         own["alarms_table"]: ALARMS_COMMENT,
         own["seen_table"]: SEEN_COMMENT,
+        own["outlines_table"]: OUTLINES_COMMENT,
         **{(warehouse.schema, lookup.table): lookup.comment for lookup in LOOKUPS},
     }
 
@@ -101,6 +103,7 @@ def migrate(cursor: Cursor, last: Version, found: dict[Table, Relation]) -> None
         "attempts_comment": ATTEMPTS_COMMENT,
         "alarms_comment": ALARMS_COMMENT,
         "seen_comment": SEEN_COMMENT,
+        "outlines_comment": OUTLINES_COMMENT,
     }
     for number, file in _migrations().items():
         if number > last.migration or not is_whole:

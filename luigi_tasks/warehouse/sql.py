@@ -46,6 +46,7 @@ def own_tables(warehouse: Warehouse) -> dict[str, Table]:
         "marker_table": (warehouse.schema, PostgresTarget.marker_table),
         "version_table": (warehouse.schema, "warehouse_version"),
         "zones_table": (warehouse.schema, "taxi_zones"),
+        "outlines_table": (warehouse.schema, "zone_outlines"),
         "runs_table": (warehouse.schema, "runs"),
         "attempts_table": (warehouse.schema, "load_attempts"),
         "alarms_table": (warehouse.schema, "alarms"),

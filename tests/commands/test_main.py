@@ -125,7 +125,10 @@ def test_ctrl_c_is_left_to_psql(tmp_path: Path) -> None:
 def test_a_sample_has_the_names_of_all_zones(tmp_path: Path, shared_data: Path) -> None:
     written = run("sample", "here", "--month=2024-01", "--rows=10", cwd=tmp_path)
     file = tmp_path / "here" / "taxi_zone_lookup.csv"
-    assert written.stdout.splitlines()[-1] == "here/taxi_zone_lookup.csv: 265 zones"
+    assert written.stdout.splitlines()[-2:] == [
+        "here/taxi_zone_lookup.csv: 265 zones",
+        "here/taxi_zones.zip: their outlines",
+    ]
     assert read_zones(file) == read_zones(shared_data / "lookup" / file.name)
 
 

@@ -468,7 +468,9 @@ def test_a_template_reaches_nothing_but_its_names(settings: Set, template: str) 
 
 def test_an_unknown_name_comes_with_the_known_ones(settings: Set) -> None:
     settings("source", "url", "file:///{{ year }}")
-    assert refusal().endswith("known are month, retries, taxi_type, time_limit, timeout, zones_url")
+    assert refusal().endswith(
+        "known are month, retries, taxi_type, time_limit, timeout, zone_shapes_url, zones_url"
+    )
 
 
 def test_values_made_of_each_other_are_refused(settings: Set) -> None:
@@ -725,7 +727,11 @@ def test_a_wrong_value_is_refused_with_what_is_allowed(
     ("section", "key", "told"),
     [
         ("source", "timout", "[source] timout: is no setting; did you mean timeout?"),
-        ("source", "archive", "[source] archive: is no setting; there are url, zones_url, "),
+        (
+            "source",
+            "archive",
+            "[source] archive: is no setting; there are url, zones_url, zone_shapes_url, ",
+        ),
         ("runner", "memroy", "[runner] memroy: is no setting; did you mean memory?"),
         ("cleanup", "x", "[cleanup] x: is no setting; there are enabled"),
     ],

@@ -440,8 +440,8 @@ def test_a_month_is_the_same_whatever_the_range(tmp_path: Path) -> None:
     for folder, month in (("range", "2023-12"), ("single", "2024-01")):
         result = run(folder, "--month", month, "--stop", "2024-02", "--rows", "500", cwd=tmp_path)
         assert result.returncode == 0, result.stderr
-    zones, *names = sorted(path.name for path in (tmp_path / "range").iterdir())
-    assert zones == "taxi_zone_lookup.csv"
+    zones, shapes, *names = sorted(path.name for path in (tmp_path / "range").iterdir())
+    assert (zones, shapes) == ("taxi_zone_lookup.csv", "taxi_zones.zip")
     assert names == ["yellow_tripdata_2023-12.parquet", "yellow_tripdata_2024-01.parquet"]
     ranged, single = (tmp_path / folder / names[1] for folder in ("range", "single"))
     assert ranged.read_bytes() == single.read_bytes()
@@ -457,6 +457,7 @@ def test_each_file_is_reported_with_rows_and_bytes(tmp_path: Path, taxi_type: st
     assert result.stdout == (
         f"{path.relative_to(tmp_path)}: 10,000 rows, {size:,} bytes\n"
         "out/taxi_zone_lookup.csv: 265 zones\n"
+        "out/taxi_zones.zip: their outlines\n"
     )
     assert not result.stderr
 

@@ -30,6 +30,9 @@ version_table = ("taxi", "warehouse_version")
 ledger_comment = markers_comment = zones_comment = comment_of_trips = package = "text"
 owns_markers, migration = True, 1
 zones_table, trips_view = ("taxi", "taxi_zones"), ("taxi", "trips")
+outlines_table, outlines_comment = ("taxi", "zone_outlines"), "text"
+outlines = [(1, "M0 0l1 1 1-1z", "0 0 2 1")]
+markers = {"names": "text", "outlines": "text", "without_outlines": "text"}
 schema, schemas = "taxi", ["taxi"]
 wanted = [(table, ["unique_row_id"])]
 key = partition_key = "a_key"

@@ -24,9 +24,14 @@ on_one_server = pytest.mark.parametrize("server", ["embedded"], indirect=True)
 def load_zones(command: Luigi, content: str) -> int:
     file = command.folder / "zones.csv"
     file.write_text(content)
+    without_outlines(command)
     run = command("TaxiZones", f"--source-zones-url=file://{file}")
     assert "Traceback" not in run.output
     return run.code
+
+
+def without_outlines(command: Luigi) -> None:
+    (command.folder / "luigi.cfg").write_text("[source]\nzone_shapes_url =\n")
 
 
 def test_zones_are_loaded_once_and_healed(luigi_command: Luigi, database: Database) -> None:
@@ -65,6 +70,7 @@ def test_all_published_zones_are_loaded(
     luigi_command: Luigi, database: Database, shared_data: Path
 ) -> None:
     file = shared_data / "lookup" / "taxi_zone_lookup.csv"
+    without_outlines(luigi_command)
     assert luigi_command("TaxiZones", f"--source-zones-url=file://{file}").code == 0
     assert database.value("SELECT count(*) FROM taxi_zones") == 265
     query = "SELECT borough, zone, service_zone FROM taxi_zones WHERE location_id >= 264 ORDER BY 1"
