@@ -30,6 +30,7 @@ from bench.running import ROOT, CommandError
 from bench.server import Cpu, Server, cpu_of, embedded_server, new_storage
 from luigi_tasks import transform
 from luigi_tasks.warehouse import encoding
+from luigi_tasks.warehouse.counting import Counts
 
 #: What luigi says at the end of each step.
 _ENDS = {
@@ -207,9 +208,16 @@ def _transform(month: Month, trips: Path) -> None:
 def _encode(month: Month, trips: Path) -> None:
     columns = month.kind.columns
     names = [column.name for column in columns]
+    counts = Counts(month.first_day, names)
     with pq.ParquetFile(trips) as file, TemporaryFile() as repeated:
         for _ in encoding.encoded(
-            file, columns, names, {}, report=lambda done, total: None, repeated=repeated
+            file,
+            columns,
+            names,
+            {},
+            report=lambda done, total: None,
+            count=counts.add,
+            repeated=repeated,
         ):
             pass
 

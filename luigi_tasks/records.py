@@ -208,6 +208,7 @@ class LastLoad:
     package_version: str
     rows_staged: int
     rows_duplicate: int
+    load_id: int
 
     @property
     def rows_distinct(self) -> int:

@@ -162,7 +162,7 @@ def new_database(server: Server) -> Iterator[Callable[[], str]]:
 
 
 #: Tables whose rows tell when and how often something was done.
-HISTORY = ("load_history", "table_updates", "runs", "load_attempts", "months_seen")
+HISTORY = ("load_history", "table_updates", "runs", "load_attempts", "months_seen", "counted_loads")
 
 
 @dataclass

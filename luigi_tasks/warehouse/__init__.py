@@ -58,6 +58,7 @@ from luigi_tasks.warehouse.ledger import (
 from luigi_tasks.warehouse.locks import Queue
 from luigi_tasks.warehouse.markers import delete_markers, record_edition, set_marker
 from luigi_tasks.warehouse.merging import analyze_trips, merge, reset
+from luigi_tasks.warehouse.recounting import recount, uncounted_months
 from luigi_tasks.warehouse.session import (
     check_locks,
     holders_of,
@@ -154,6 +155,7 @@ __all__ = [
     "record_edition",
     "record_seen",
     "record_wait",
+    "recount",
     "replace_derived_rows",
     "reset",
     "run_summary",
@@ -161,6 +163,7 @@ __all__ = [
     "set_reader",
     "stage",
     "transaction",
+    "uncounted_months",
     "unfinished_runs",
     "unstage",
     "url",

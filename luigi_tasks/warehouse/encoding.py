@@ -11,7 +11,7 @@ from pgpq import ArrowToPostgresBinaryEncoder
 
 from luigi_tasks.catalog import Column
 from luigi_tasks.formats import read_batches
-from luigi_tasks.warehouse.fingerprint import fingerprints
+from luigi_tasks.warehouse.fingerprint import as_mask, fingerprints
 
 #: Rows of a batch that is encoded and sent at once. Twice as many took 50 MB more and no less time;
 #: half as many took a third longer.
@@ -30,6 +30,7 @@ def encoded(
     *,
     report: Callable[[int, int], None],
     repeated: IO[bytes],
+    count: Callable[[pa.RecordBatch], None] = lambda rows: None,
 ) -> Iterator[bytes]:
     """Encode a file's rows: the fingerprint of all columns, those that are selected, and new ones.
 
@@ -39,6 +40,7 @@ def encoded(
 
     :param new: the Arrow types, by their aliases, that new columns get.
     :param report: is called with the rows encoded so far, and all of them.
+    :param count: is called with the rows of each batch, but for those that are ``repeated``.
     """
     known = [file.schema_arrow.field(name) for name in selected]
     added = [pa.field(name, pa.type_for_alias(alias)) for name, alias in new.items()]
@@ -60,20 +62,15 @@ def encoded(
         if came_before.any():
             if not repeated.tell():
                 repeated.write(apart.write_header())
-            repeated.write(apart.write_batch(rows.filter(_mask(came_before))))
-            rows = rows.filter(_mask(~came_before))
+            repeated.write(apart.write_batch(rows.filter(as_mask(came_before))))
+            rows = rows.filter(as_mask(~came_before))
         yield encoder.write_batch(rows)
+        count(rows)
         read += batch.num_rows
         report(read, file.metadata.num_rows)
     if repeated.tell():
         repeated.write(apart.finish())
     yield encoder.finish()
-
-
-def _mask(flags: npt.NDArray[np.bool_]) -> pa.BooleanArray:
-    """Truth values as Arrow's. (``pa.array`` imports pandas for numpy's, if it is there.)"""
-    packed = np.packbits(flags, bitorder="little")
-    return pa.Array.from_buffers(pa.bool_(), len(flags), [None, pa.py_buffer(packed)])
 
 
 class Memory:

@@ -80,7 +80,7 @@ def _alike(arrays: list[pa.Array]) -> Iterator[tuple[npt.NDArray[np.intp] | None
         return
     pattern = np.zeros(len(arrays[0]), np.int64)
     for bit, index in enumerate(at_times):
-        pattern |= _is_valid(arrays[index]).astype(np.int64) << bit
+        pattern |= is_valid(arrays[index]).astype(np.int64) << bit
     for each in np.unique(pattern):
         having = [index for bit, index in enumerate(at_times) if int(each) >> bit & 1]
         yield np.flatnonzero(pattern == each), sorted(always + having)
@@ -92,15 +92,15 @@ def _values(array: pa.Array, kind: str) -> npt.NDArray[Any]:
         distinct = array.dictionary_encode()
         texts = [text.as_py().encode() for text in distinct.dictionary]
         digests = [hashlib.md5(text, usedforsecurity=False).digest() for text in texts]
-        places = np.where(_is_valid(array), _held(distinct.indices), len(digests))
+        places = np.where(is_valid(array), held_values(distinct.indices), len(digests))
         chosen: npt.NDArray[Any] = np.array([*digests, bytes(16)], "V16")[places]
         return chosen
     if kind == "timestamp":
-        return _held(array.cast(pa.int64())) - EPOCH
-    return _held(array)
+        return held_values(array.cast(pa.int64())) - EPOCH
+    return held_values(array)
 
 
-def _held(array: pa.Array) -> npt.NDArray[Any]:
+def held_values(array: pa.Array) -> npt.NDArray[Any]:
     """The numbers that an array holds, as they are: to_numpy would make floats of NULLs.
 
     (``to_pandas_dtype`` would tell their type, but before pyarrow 26 it imports pandas.)
@@ -110,10 +110,16 @@ def _held(array: pa.Array) -> npt.NDArray[Any]:
     return np.frombuffer(array.buffers()[1], kind, len(array), array.offset * kind.itemsize)
 
 
-def _is_valid(array: pa.Array) -> npt.NDArray[np.bool_]:
+def is_valid(array: pa.Array) -> npt.NDArray[np.bool_]:
     """Where an array has values. (``to_numpy`` imports pandas for truth values, if it is there.)"""
-    valid: npt.NDArray[np.bool_] = _held(array.is_valid().cast(pa.int8())).view(np.bool_)
+    valid: npt.NDArray[np.bool_] = held_values(array.is_valid().cast(pa.int8())).view(np.bool_)
     return valid
+
+
+def as_mask(flags: npt.NDArray[np.bool_]) -> pa.BooleanArray:
+    """Truth values as Arrow's. (``pa.array`` imports pandas for numpy's, if it is there.)"""
+    packed = np.packbits(flags, bitorder="little")
+    return pa.Array.from_buffers(pa.bool_(), len(flags), [None, pa.py_buffer(packed)])
 
 
 def md5(messages: npt.NDArray[np.void]) -> Bytes:

@@ -19,6 +19,7 @@ from luigi_tasks.tables import Table, Tables, TripsTable, Warehouse
 from luigi_tasks.warehouse.columns import TableColumn, TargetColumns, columns_of, target_columns
 from luigi_tasks.warehouse.connection import Cursor
 from luigi_tasks.warehouse.errors import first_line
+from luigi_tasks.warehouse.features import remove_counts, replace_counts
 from luigi_tasks.warehouse.ledger import last_load
 from luigi_tasks.warehouse.locks import table_lock, with_lock_timeout
 from luigi_tasks.warehouse.markers import (
@@ -109,7 +110,11 @@ def merge(warehouse: Warehouse, tables: Tables, check_quality: QualityCheck) -> 
         merged.rows_present = merged.rows_distinct - merged.rows_inserted
         merged.rows_shared = merged.rows_present - rows_kept
         merged.pickup_months = _sentinel_rows(cursor, staging, month, rows_by_month)
-        _write_ledger(cursor, tables, load, merged, time.monotonic() - began)
+        load_id = _write_ledger(cursor, tables, load, merged, time.monotonic() - began)
+        parts = [
+            (staging if is_new and m == month.first_day else trips.name, m) for m in rows_by_month
+        ]
+        _replace_counts(cursor, tables, parts, load_id, staged=staged, merged=merged)
         delete_markers(cursor, [month.staged_id])
         set_marker(cursor, month.merged_id, trips.name)
         if is_new:
@@ -137,6 +142,7 @@ def reset(warehouse: Warehouse, tables: Tables) -> int:
             removed += execute(cursor, "merge/remove_month.sql", **names, **pickups)
         if removed:
             invalidate_months_sharing_rows(cursor, trips, month)
+        remove_counts(cursor, trips, month)
         drop_staging(cursor, tables)
         delete_markers(cursor, [month.merged_id])
     return removed
@@ -341,10 +347,33 @@ def _sentinel_rows(
     return found
 
 
+def _replace_counts(
+    cursor: Cursor,
+    tables: Tables,
+    parts: Iterable[tuple[Table, date]],
+    load_id: int,
+    *,
+    staged: Staged,
+    merged: Merged,
+) -> None:
+    """Have the tables for analysts count the month's trips in place of those of its last load.
+
+    What was counted of the staged rows holds unless another file, or somebody's trigger, has a
+    part in what is stored.
+
+    :param parts: each month of pickup, and the table that its trips are in.
+    """
+    trips, counts = tables.trips, staged.counts
+    if merged.rows_shared or rows(cursor, "merge/has_triggers.sql", trips=trips.name):
+        counts = None
+    found = [(table, bounds(month)) for table, month in parts]
+    replace_counts(cursor, trips, tables.month, found, load_id=load_id, counts=counts)
+
+
 def _write_ledger(
     cursor: Cursor, tables: Tables, load: Load, merged: Merged, seconds: float
-) -> None:
-    """Insert the load's row into the ledger."""
+) -> int:
+    """Insert the load's row into the ledger; returns its number."""
     month = tables.month
     facts = {
         "taxi_type": month.taxi_type,
@@ -358,4 +387,5 @@ def _write_ledger(
         "finished_at": datetime.now(timezone.utc),
         "package_version": version("luigi-tasks"),
     }
-    execute(cursor, "ledger/insert_load.sql", load=facts)
+    [(load_id,)] = rows(cursor, "ledger/insert_load.sql", load=facts)
+    return int(load_id)

@@ -26,6 +26,7 @@ ATTEMPTS_COMMENT = "One row for each attempt of a run to load a month"
 ALARMS_COMMENT = "One row for each alarm: what changed about a month, and who has yet to hear of it"
 OUTLINES_COMMENT = "Outlines of the taxi zones, for a map"
 SEEN_COMMENT = "What the source said of months that weren't complete when a run last asked"
+COUNTED_COMMENT = "One row for each month whose last load the tables for analysts count"
 VERSION_COMMENT = "How far the warehouse is: its last migration, and the newest package"
 
 
@@ -64,6 +65,7 @@ def control_tables(warehouse: Warehouse) -> dict[Table, str]:
         own["alarms_table"]: ALARMS_COMMENT,
         own["seen_table"]: SEEN_COMMENT,
         own["outlines_table"]: OUTLINES_COMMENT,
+        own["counted_table"]: COUNTED_COMMENT,
         **{(warehouse.schema, lookup.table): lookup.comment for lookup in LOOKUPS},
     }
 
@@ -104,6 +106,7 @@ def migrate(cursor: Cursor, last: Version, found: dict[Table, Relation]) -> None
         "alarms_comment": ALARMS_COMMENT,
         "seen_comment": SEEN_COMMENT,
         "outlines_comment": OUTLINES_COMMENT,
+        "counted_comment": COUNTED_COMMENT,
     }
     for number, file in _migrations().items():
         if number > last.migration or not is_whole:

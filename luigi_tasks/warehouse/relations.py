@@ -9,12 +9,12 @@ from typing import Any
 import psycopg2
 import psycopg2.errors
 
-from luigi_tasks.catalog import LOOKUPS
+from luigi_tasks.catalog import LOOKUPS, features
 from luigi_tasks.errors import TaxiError
 from luigi_tasks.tables import Table
 from luigi_tasks.warehouse.connection import Cursor
 from luigi_tasks.warehouse.errors import first_line
-from luigi_tasks.warehouse.sql import execute, own_tables, quoted, rows
+from luigi_tasks.warehouse.sql import execute, feature_tables, own_tables, quoted, rows
 
 #: What exists under a name, by relkind of pg_class.
 RELATION_KINDS = {
@@ -59,7 +59,11 @@ def foreign(
 ) -> TaxiError:
     """The error for something of somebody else's under a name that we need."""
     lookups = {each.table for each in LOOKUPS}
-    is_own = table in own_tables(cursor.warehouse).values() or table[1] in lookups
+    own = {
+        name for feature in features.FEATURES for name in feature_tables(cursor.warehouse, feature)
+    }
+    own |= {*own_tables(cursor.warehouse).values()}
+    is_own = table in own or table[1] in lookups
     key = "schema in [warehouse] schema" if is_own else f"table in [trips] {setting}"
     return TaxiError(
         f"{found.noun} {'.'.join(table)} exists but isn't one of ours"

@@ -9,11 +9,12 @@ from functools import lru_cache, partial
 from typing import Any
 
 import psycopg2.extras
-from jinja2 import Environment, PackageLoader, StrictUndefined, pass_context
+from jinja2 import BaseLoader, Environment, PackageLoader, StrictUndefined, pass_context
 from luigi.contrib.postgres import PostgresTarget
 from psycopg2.extensions import cursor
 from psycopg2.sql import Identifier
 
+from luigi_tasks.catalog.features import Feature
 from luigi_tasks.tables import Table, Warehouse
 
 
@@ -51,8 +52,14 @@ def own_tables(warehouse: Warehouse) -> dict[str, Table]:
         "attempts_table": (warehouse.schema, "load_attempts"),
         "alarms_table": (warehouse.schema, "alarms"),
         "seen_table": (warehouse.schema, "months_seen"),
+        "counted_table": (warehouse.schema, "counted_loads"),
         "trips_view": (warehouse.schema, "trips"),
     }
+
+
+def feature_tables(warehouse: Warehouse, feature: Feature) -> tuple[Table, Table]:
+    """The table of what each file adds to a table for analysts, and the view of the sums."""
+    return (warehouse.schema, f"{feature.name}_by_file"), (warehouse.schema, feature.name)
 
 
 def quoted(cursor: cursor, name: str | Table) -> str:
@@ -64,6 +71,12 @@ def quoted(cursor: cursor, name: str | Table) -> str:
 def as_json(value: Any) -> psycopg2.extras.Json:
     """A value for jsonb. PostgreSQL converts characters to any encoding, escapes to UTF8 alone."""
     return psycopg2.extras.Json(value, dumps=partial(json.dumps, ensure_ascii=False))
+
+
+def source(file: str) -> str:
+    """A file as it is written."""
+    loader: BaseLoader = _files().loader  # type: ignore[assignment]
+    return loader.get_source(_files(), file)[0]
 
 
 @lru_cache

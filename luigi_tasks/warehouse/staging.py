@@ -29,6 +29,7 @@ from luigi_tasks.warehouse.partitions import becomes_partition, key_name
 from luigi_tasks.warehouse.relations import drop, holds_staging
 from luigi_tasks.warehouse.session import query, transaction
 from luigi_tasks.warehouse.sql import execute, render
+from luigi_tasks.warehouse.sql import rows as fetch
 from luigi_tasks.warehouse.tables import prepare
 
 #: Bytes of rows that look repeated which are held in memory; more go to a file.
@@ -39,10 +40,14 @@ _REPEATED: Table = ("pg_temp", "repeated")
 
 @dataclass(frozen=True)
 class Staged:
-    """What is in a staging table: the load, and the target columns of the file's new columns."""
+    """What is in a staging table: the load, and the target columns of the file's new columns.
+
+    ``counts`` is what ``counting`` found in its rows; None if the server has to count them.
+    """
 
     load: Load
     new: TargetColumns
+    counts: dict[str, Any] | None
 
 
 def stage(
@@ -57,6 +62,7 @@ def stage(
     :param report: is called with the rows sent so far, and all of them.
     :raises TaxiError: the file doesn't have the rows that ``load`` says.
     """
+    from luigi_tasks.warehouse.counting import Counts
     from luigi_tasks.warehouse.encoding import encoded
 
     began = time.monotonic()
@@ -70,11 +76,12 @@ def stage(
         check_columns(trips, month, columns, new)
         definitions = {column.name: column.definition for column in columns}
         selected = [column.name for column in trips.taxi_type.columns]
-        names = {
+        names: dict[str, Any] = {
             "staging": staging,
             "names": selected + list(dict(new.values())),
             "filename": month.filename,
         }
+        counts = Counts(month.first_day, selected)
         execute(cursor, "session/bulk_settings.sql")
         execute(
             cursor,
@@ -90,6 +97,7 @@ def stage(
                 selected=selected,
                 new={name: NEW_TYPES[column_type] for name, (_, column_type) in new.items()},
                 report=report,
+                count=counts.add,
                 repeated=repeated,
             )
             rows = _copy(cursor, render(cursor, "staging/copy.sql", **names), trips_file, encode)
@@ -101,10 +109,18 @@ def stage(
             )
         execute(cursor, "staging/add_key.sql", key=key_name(staging), **names)
         if rows_repeated:
-            inserted = execute(cursor, "staging/insert_repeated.sql", **names)
-            load.rows_duplicate = rows_repeated - inserted
+            names["counted"] = counts.columns
+            inserted = fetch(cursor, "staging/insert_repeated.sql", **names)
+            load.rows_duplicate = rows_repeated - len(inserted)
+            counts.add_apart(inserted)
         load.stage_seconds = time.monotonic() - began
-        facts = {"load": asdict(load), "kept": selected, "new": new, "columns": definitions}
+        facts = {
+            "load": asdict(load),
+            "kept": selected,
+            "new": new,
+            "columns": definitions,
+            "counts": counts.result(),
+        }
         names |= {"description": json.dumps(facts)}
         execute(cursor, "staging/describe.sql", **names)
         set_marker(cursor, month.staged_id, staging)
@@ -128,7 +144,7 @@ def read_staged(warehouse: Warehouse, tables: Tables) -> Staged | None:
                 <= {column.name: column.definition for column in columns}.items()
             )
             if facts["kept"] == selected and is_unchanged and (has_rows or not load.rows_staged):
-                return Staged(load, new)
+                return Staged(load, new, facts.get("counts"))
     return None
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from luigi_tasks.catalog import LOOKUPS, TAXI_TYPES, TaxiType
 from luigi_tasks.errors import SystemicError, TaxiError
 from luigi_tasks.tables import Table, TripsTable, Warehouse
-from luigi_tasks.warehouse import migrations
+from luigi_tasks.warehouse import features, migrations
 from luigi_tasks.warehouse.connection import Cursor
 from luigi_tasks.warehouse.locks import DDL, with_lock_timeout
 from luigi_tasks.warehouse.partitions import check_partition
@@ -68,13 +68,14 @@ def _make_sure(cursor: Cursor, *, must_only_look: bool = False) -> bool:
         check_partition(cursor, trips.name, trips.other)
     last = migrations.read_version(cursor, found)
     outdated = _with_other_columns(cursor, found)
+    redefined = set() if last.is_newer else features.outdated(warehouse, found)
     lacking = _lacking_columns(cursor, found.keys() - outdated)
     refuse_other_ledgers(cursor, [trips.name for trips in all_trips if trips.name in found])
     gone = outdated | {trips.other for trips in all_trips if trips.name in outdated}
     if outdated:
         gone |= {table for table, (kind, _) in wanted.items() if kind == "v"}
     missing = {*wanted, *others} - (found.keys() - gone)
-    is_complete = not (missing or lacking or last.is_older)
+    is_complete = not (missing or lacking or redefined or last.is_older)
     if is_complete or must_only_look:
         return is_complete
     with rights_kept(cursor, found):
@@ -91,6 +92,8 @@ def _make_sure(cursor: Cursor, *, must_only_look: bool = False) -> bool:
             if due & {trips.name, trips.other}:
                 _create_trips(cursor, trips, lacking.get(trips.name, []))
         create_views(cursor, due, may_drop=not last.is_newer)
+        views = {table for table, (kind, _) in wanted.items() if kind == "v"}
+        features.create_features(cursor, missing | redefined | (due & views))
         migrations.record_version(cursor, last)
     return False
 
@@ -116,6 +119,7 @@ def _wanted(warehouse: Warehouse) -> dict[Table, tuple[str, str]]:
         **{each.name: ("p", "") for each in trips},
         **{each.named_view: ("v", named_comment(each.taxi_type)) for each in trips},
         own_tables(warehouse)["trips_view"]: ("v", ALL_TRIPS_COMMENT),
+        **features.relations(warehouse),
     }
 
 

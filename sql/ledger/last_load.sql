@@ -7,7 +7,8 @@ SELECT
     new_columns,
     package_version,
     rows_staged,
-    rows_duplicate
+    rows_duplicate,
+    load_id
 FROM {{ ledger | identifier }}
 WHERE
     taxi_type = {{ taxi_type | value }}

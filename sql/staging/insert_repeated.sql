@@ -1,5 +1,5 @@
 -- Insert rows that only looked as if they were in the staging table; of rows that are alike, the
--- first.
+-- first. Those that are inserted are returned, to be counted.
 INSERT INTO {{ staging | identifier }} (
     unique_row_id,
     {% for name in names %}
@@ -12,4 +12,9 @@ SELECT -- noqa: disable=LT02
     {{ name | identifier }}{{ "," if not loop.last }}
     {% endfor %}
 FROM pg_temp.repeated
-ON CONFLICT (unique_row_id, pickup_datetime) DO NOTHING;
+ON CONFLICT (unique_row_id, pickup_datetime) DO NOTHING
+RETURNING -- noqa: disable=LT02
+    (extract(EPOCH FROM pickup_datetime) * 1000000)::bigint AS pickup,
+    {% for name in counted %}
+    {{ name | identifier }}{{ ";" if loop.last else "," }}
+    {% endfor %}

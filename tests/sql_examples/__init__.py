@@ -1,6 +1,7 @@
 """What sqlfluff fills into the files of ``sql/``: the filters, and an example of every name."""
 
 from luigi_tasks.catalog import GREEN, LOOKUPS, TAXI_TYPES
+from luigi_tasks.catalog.features import BY_HOUR, BY_ZONE, FEATURES
 
 
 def _identifier(name):
@@ -66,3 +67,13 @@ alarms_table, alarm_id, days, receivers = ("taxi", "alarms"), 1, 7, ["0123456789
 alarms_comment = change = title = body = receiver = "text"
 seen_table, taxi_types, firsts, lasts = ("taxi", "months_seen"), ["green"], [start], [month]
 reasons, deadlines, least_rows, dead_runs, seen_comment = ["missing"], [month], 0.5, [1], "text"
+counted_table, counted_comment, trips_tables = ("taxi", "counted_loads"), "text", ["taxi.trips"]
+counted, parts, definition, limit = ["pickup_location_id"], [(trips, pickups[0])], "0a1b2c3d", 10
+hour_sums, zone_sums, feature = BY_HOUR, BY_ZONE, FEATURES[0]
+by_file, services = ("taxi", "daily_trips_by_file"), [("green", "taxi.green_trips")]
+counts = {
+    "by_hour": {"pickup_hour": [start], **{each.name: [1] for each in BY_HOUR}},
+    "by_zone": {"month": [month], "location_id": [1], **{each.name: [1] for each in BY_ZONE}},
+}
+by_hour, by_zone = ("pg_temp", "by_hour"), ("pg_temp", "by_zone")
+file_trips = ("pg_temp", "file_trips")
