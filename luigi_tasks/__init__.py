@@ -12,6 +12,7 @@
     TaxiDue                                            whatever is due, of all services
     TaxiReset                                          takes a month out
     TaxiZones       -> taxi_zones, zone_outlines       names and outlines of the zones
+    TaxiReport      -> data/report.html                a page that shows what is loaded
     TaxiDerivedTable                                   tables of your own, by subclasses
 
 ``luigi --module luigi_tasks`` offers these. Settings are in ``luigi.cfg``.
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from luigi_tasks.tasks.derived import TaxiDerivedTable
     from luigi_tasks.tasks.due import TaxiDue
     from luigi_tasks.tasks.ranges import RangeMonthly
+    from luigi_tasks.tasks.report import TaxiReport
     from luigi_tasks.tasks.upkeep import TaxiRefresh, TaxiReset, TaxiZones
 
 __all__ = [
@@ -48,6 +50,7 @@ __all__ = [
     "TaxiMerge",
     "TaxiPublished",
     "TaxiRefresh",
+    "TaxiReport",
     "TaxiReset",
     "TaxiStageLoad",
     "TaxiTransform",

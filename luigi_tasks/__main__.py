@@ -13,7 +13,18 @@ import click
 
 from luigi_tasks.errors import TaxiError
 
-COMMANDS = ("run", "status", "peek", "schedule", "luigid", "psql", "pg_dump", "sample", "serve")
+COMMANDS = (
+    "run",
+    "status",
+    "report",
+    "peek",
+    "schedule",
+    "luigid",
+    "psql",
+    "pg_dump",
+    "sample",
+    "serve",
+)
 
 
 class Commands(click.Group):

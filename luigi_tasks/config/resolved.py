@@ -16,6 +16,7 @@ from luigi_tasks.config.sections import (
     SECTIONS,
     log,
     quality,
+    report,
     runner,
     storage,
     transform,
@@ -41,6 +42,14 @@ def log_file() -> Path | None:
     """The file of ``[log] file``, if one is set; ``~`` at its beginning is as for the folder."""
     configured = str(log().file)
     return _path("[log] file", configured).absolute() if configured else None
+
+
+def report_file() -> Path:
+    """The file of ``[report] file``; a relative one is under the folder of ``[storage] root``."""
+    configured = str(report().file)
+    if not configured:
+        raise TaxiError("[report] file: must name a file, such as report.html")
+    return (storage_root() / _path("[report] file", configured)).absolute()
 
 
 def variables() -> set[str]:

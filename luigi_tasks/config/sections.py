@@ -155,6 +155,10 @@ class metrics(luigi.Config):
     textfile = Text(description="file of metrics for Prometheus; empty: none")
 
 
+class report(luigi.Config):
+    file = luigi.Parameter(description="file of the page that TaxiReport writes")
+
+
 SECTIONS = (
     source,
     storage,
@@ -170,5 +174,6 @@ SECTIONS = (
     log,
     alarms,
     metrics,
+    report,
 )
 LUIGIS_SECTIONS = (core, retcode, execution_summary, scheduler, worker)

@@ -13,6 +13,7 @@ from luigi_tasks.tasks.chain import (
 from luigi_tasks.tasks.derived import TaxiDerivedTable
 from luigi_tasks.tasks.due import TaxiDue
 from luigi_tasks.tasks.ranges import RangeMonthly
+from luigi_tasks.tasks.report import TaxiReport
 from luigi_tasks.tasks.upkeep import TaxiRefresh, TaxiReset, TaxiZones
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "TaxiMerge",
     "TaxiPublished",
     "TaxiRefresh",
+    "TaxiReport",
     "TaxiReset",
     "TaxiStageLoad",
     "TaxiTransform",

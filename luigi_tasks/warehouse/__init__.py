@@ -59,6 +59,14 @@ from luigi_tasks.warehouse.locks import Queue
 from luigi_tasks.warehouse.markers import delete_markers, record_edition, set_marker
 from luigi_tasks.warehouse.merging import analyze_trips, merge, reset
 from luigi_tasks.warehouse.recounting import recount, uncounted_months
+from luigi_tasks.warehouse.report import (
+    LoadFacts,
+    Outline,
+    ReportFigures,
+    Sums,
+    ZoneTrips,
+    report_figures,
+)
 from luigi_tasks.warehouse.session import (
     check_locks,
     holders_of,
@@ -100,16 +108,21 @@ __all__ = [
     "LastLoad",
     "LastRun",
     "Load",
+    "LoadFacts",
     "Merged",
     "MergedEdition",
     "MonthState",
+    "Outline",
     "Pending",
     "Queue",
+    "ReportFigures",
     "RunFacts",
+    "Sums",
     "Tables",
     "TransientError",
     "Warehouse",
     "ZoneMarkers",
+    "ZoneTrips",
     "alarms_lock",
     "analyze_trips",
     "begin_attempt",
@@ -157,6 +170,7 @@ __all__ = [
     "record_wait",
     "recount",
     "replace_derived_rows",
+    "report_figures",
     "reset",
     "run_summary",
     "set_marker",

@@ -77,3 +77,6 @@ counts = {
 }
 by_hour, by_zone = ("pg_temp", "by_hour"), ("pg_temp", "by_zone")
 file_trips = ("pg_temp", "file_trips")
+daily_table, monthly_table = ("taxi", "daily_trips"), ("taxi", "monthly_trips")
+hourly_table, pickups_table = ("taxi", "hourly_trips"), ("taxi", "zone_pickups")
+load_ids = [1]

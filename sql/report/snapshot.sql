@@ -1,0 +1,2 @@
+-- Have all statements of the transaction see the same moment.
+SET LOCAL transaction_isolation TO 'repeatable read';
