@@ -8,6 +8,8 @@
     TaxiMerge       -> public.green_trips              each trip once; ledger; clean-up
 
     RangeMonthly --of TaxiMerge                        all of that for a range of months
+    RangeMonthly --of TaxiMonth                        the same, each month as one task, for
+                                                       several workers or hosts
     RangeMonthly --of TaxiRefresh                      months that were corrected since
     TaxiDue                                            whatever is due, of all services
     TaxiReset                                          takes a month out
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from luigi_tasks.tasks.chain import (
         TaxiDownload,
         TaxiMerge,
+        TaxiMonth,
         TaxiPublished,
         TaxiStageLoad,
         TaxiTransform,
@@ -48,6 +51,7 @@ __all__ = [
     "TaxiDue",
     "TaxiError",
     "TaxiMerge",
+    "TaxiMonth",
     "TaxiPublished",
     "TaxiRefresh",
     "TaxiReport",

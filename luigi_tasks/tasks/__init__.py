@@ -6,6 +6,7 @@ Only this package and the commands read the settings.
 from luigi_tasks.tasks.chain import (
     TaxiDownload,
     TaxiMerge,
+    TaxiMonth,
     TaxiPublished,
     TaxiStageLoad,
     TaxiTransform,
@@ -22,6 +23,7 @@ __all__ = [
     "TaxiDownload",
     "TaxiDue",
     "TaxiMerge",
+    "TaxiMonth",
     "TaxiPublished",
     "TaxiRefresh",
     "TaxiReport",

@@ -204,9 +204,41 @@ class TaxiMerge(LockedTask, luigi.Task):
     @classmethod
     def bulk_complete(cls, parameter_tuples: Iterable[date]) -> list[date]:
         """Those of the months that are merged, by one query."""
-        months = list(parameter_tuples)
-        if not months:
-            return []
-        taxi_type = cls(months[0]).taxi_type
-        merged = warehouse.merged_months(config.open_warehouse(), taxi_type, months)
-        return [month for month in months if month in merged]
+        return merged_months(cls, parameter_tuples)
+
+
+@requires(TaxiPublished)
+class TaxiMonth(LockedTask, luigi.Task):
+    """Load a month from its file to the trips table, on one host; what is done already isn't again.
+
+    Its host shares nothing with others but the warehouse, so any of them may take any month.
+    """
+
+    resources = {"warehouse": 1}
+    ends_attempt = "succeeded"
+
+    def output(self) -> MergedTarget:
+        return self.merged
+
+    def work(self) -> None:
+        for step in (TaxiDownload, TaxiTransform, TaxiStageLoad, TaxiMerge):
+            if not self.clone(step).complete():
+                self.do(step)
+
+    @classmethod
+    def bulk_complete(cls, parameter_tuples: Iterable[date]) -> list[date]:
+        """Those of the months that are merged, by one query."""
+        return merged_months(cls, parameter_tuples)
+
+
+def merged_months(task: type[MonthTask], months: Iterable[date]) -> list[date]:
+    """Those of the months of a task's taxi type that are merged, by one query.
+
+    :param task: a task of a month, with the other parameters bound.
+    """
+    asked = list(months)
+    if not asked:
+        return []
+    taxi_type = task(asked[0]).taxi_type
+    merged = warehouse.merged_months(config.open_warehouse(), taxi_type, asked)
+    return [month for month in asked if month in merged]

@@ -18,7 +18,7 @@ from luigi_tasks.config import (
     TaxiTypeParameter,
 )
 from luigi_tasks.errors import TaxiError
-from luigi_tasks.tasks.chain import TaxiMerge
+from luigi_tasks.tasks.chain import TaxiMerge, TaxiMonth
 from luigi_tasks.tasks.month import CheckedTask
 from luigi_tasks.tasks.upkeep import TaxiRefresh
 
@@ -152,8 +152,9 @@ def clean_up_after_killed_run(_: RangeMonthly) -> None:
 
 
 @TaxiMerge.event_handler(luigi.Event.DEPENDENCY_PRESENT)
+@TaxiMonth.event_handler(luigi.Event.DEPENDENCY_PRESENT)
 @TaxiRefresh.event_handler(luigi.Event.DEPENDENCY_PRESENT)
-def clean_up_after_killed_merge(task: TaxiMerge | TaxiRefresh) -> None:
+def clean_up_after_killed_merge(task: TaxiMerge | TaxiMonth | TaxiRefresh) -> None:
     if task.taxi_month in storage.left_over(config.storage_root()):
         remove_left_over()
 
