@@ -176,7 +176,7 @@ def test_memory_does_not_grow_with_a_csv(tmp_path: Path) -> None:
                 file.write(rows)
         peaks.append(peak_memory(*command(raw, tmp_path)))
     assert peaks[1] < 350 * 1024
-    assert peaks[1] < 1.2 * peaks[0]
+    assert peaks[1] < 1.4 * peaks[0]  # all rows would take 1.7 times as much
 
 
 @pytest.mark.parametrize(

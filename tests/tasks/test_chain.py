@@ -324,6 +324,7 @@ def test_a_wrong_url_is_told_from_a_month_that_is_not_published(
     assert merged.contents() == before
 
 
+@on_one_server
 def test_only_missing_months_are_asked_for(
     command_merged: Luigi, merged: Database, three_months: Published, published: Published
 ) -> None:
@@ -411,6 +412,7 @@ def test_files_that_are_kept_are_used_again_and_cleaned_later(
         assert len(fetched(mirror)) == 3
 
 
+@on_one_server
 def test_a_month_that_was_reset_comes_back_as_it_was(
     command_merged: Luigi, merged: Database, undisturbed: Undisturbed
 ) -> None:
@@ -473,13 +475,11 @@ def test_the_same_edition_again_finds_its_rows_there(
 # --- healing ------------------------------------------------------------------------------------
 
 
-DAMAGES = [
-    "DROP TABLE green_trips CASCADE",
+DAMAGES = ["DROP TABLE green_trips CASCADE"]
+MORE_DAMAGES = [
     "TRUNCATE green_trips_other",
     "DELETE FROM green_trips_2024_01",
     "DROP VIEW trips; DELETE FROM green_trips WHERE filename LIKE '%2024-01%'",
-]
-MORE_DAMAGES = [
     "DROP TABLE green_trips, yellow_trips CASCADE; DROP TABLE load_history, table_updates",
     "DROP TABLE green_trips_2024_02",
     "TRUNCATE green_trips",
@@ -516,6 +516,7 @@ def assert_loaded_again(command_merged: Luigi, merged: Database, damage: str) ->
 # --- at once ------------------------------------------------------------------------------------
 
 
+@on_one_server
 def test_two_of_one_command_at_once_make_what_one_makes(
     command: Luigi, database: Database, undisturbed: Undisturbed
 ) -> None:
@@ -526,6 +527,7 @@ def test_two_of_one_command_at_once_make_what_one_makes(
     assert files_in_work(command.folder / "data") == []
 
 
+@on_one_server
 def test_two_commands_with_folders_of_their_own_make_what_one_makes(
     command: Luigi, database: Database, undisturbed: Undisturbed
 ) -> None:
@@ -540,6 +542,7 @@ def test_two_commands_with_folders_of_their_own_make_what_one_makes(
         assert files_in_work(command.folder / root) == []
 
 
+@on_one_server
 def test_ranges_that_overlap_can_run_at_once(
     command: Luigi, database: Database, undisturbed: Undisturbed
 ) -> None:
