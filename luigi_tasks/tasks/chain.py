@@ -211,10 +211,10 @@ class TaxiMerge(LockedTask, luigi.Task):
 class TaxiMonth(LockedTask, luigi.Task):
     """Load a month from its file to the trips table, on one host; what is done already isn't again.
 
-    Its host shares nothing with others but the warehouse, so any of them may take any month.
+    Its host shares nothing with others but the warehouse, so any of them may take any month, and
+    each of several workers one at a time; merges into a table wait for one another by its lock.
     """
 
-    resources = {"warehouse": 1}
     ends_attempt = "succeeded"
 
     def output(self) -> MergedTarget:

@@ -13,10 +13,10 @@ pytestmark = [
 ]
 
 
-def load(command: Luigi) -> Run:
+def load(command: Luigi, *flags: str) -> Run:
     of_params = json.dumps({"taxi_type": "green"})
     words = ["--of=TaxiMonth", f"--of-params={of_params}", "--start=2024-01", "--stop=2024-04"]
-    return command("RangeMonthly", *words)
+    return command("RangeMonthly", *words, *flags)
 
 
 def host(command: Luigi, folder: Path) -> Luigi:
@@ -25,11 +25,12 @@ def host(command: Luigi, folder: Path) -> Luigi:
     return replace(command, folder=folder)
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
 def test_a_range_of_months_gives_what_the_chain_of_tasks_gives(
-    command: Luigi, undisturbed: Undisturbed
+    workers: str, command: Luigi, undisturbed: Undisturbed
 ) -> None:
     for _ in range(2):
-        run = load(command)
+        run = load(command, "--workers", workers)
         assert run.code == 0, run.output
         database = Database(command.settings["--warehouse-url"])
         assert database.contents() == undisturbed.contents
