@@ -15,6 +15,7 @@
     TaxiReset                                          takes a month out
     TaxiZones       -> taxi_zones, zone_outlines       names and outlines of the zones
     TaxiReport      -> data/report.html                a page that shows what is loaded
+    TaxiFeatures    -> daily_trips, …                  what an older version loaded, counted
     TaxiDerivedTable                                   tables of your own, by subclasses
 
 ``luigi --module luigi_tasks`` offers these. Settings are in ``luigi.cfg``.
@@ -23,11 +24,13 @@
 import atexit
 import gc
 import sys
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from luigi_tasks.errors import TaxiError
 
 if TYPE_CHECKING:
+    import pandas as pd
     from psycopg2.extensions import connection
 
     from luigi_tasks.tasks.chain import (
@@ -40,6 +43,7 @@ if TYPE_CHECKING:
     )
     from luigi_tasks.tasks.derived import TaxiDerivedTable
     from luigi_tasks.tasks.due import TaxiDue
+    from luigi_tasks.tasks.features import TaxiFeatures
     from luigi_tasks.tasks.ranges import RangeMonthly
     from luigi_tasks.tasks.report import TaxiReport
     from luigi_tasks.tasks.upkeep import TaxiRefresh, TaxiReset, TaxiZones
@@ -50,6 +54,7 @@ __all__ = [
     "TaxiDownload",
     "TaxiDue",
     "TaxiError",
+    "TaxiFeatures",
     "TaxiMerge",
     "TaxiMonth",
     "TaxiPublished",
@@ -60,6 +65,7 @@ __all__ = [
     "TaxiTransform",
     "TaxiZones",
     "connect",
+    "query",
 ]
 
 
@@ -75,6 +81,30 @@ def connect() -> "connection":
     from luigi_tasks import config, warehouse
 
     return psycopg2.connect(warehouse.url(config.open_warehouse()))
+
+
+def query(
+    statement: str,
+    values: "Sequence[Any] | Mapping[str, Any] | None" = None,
+    *,
+    read_only: bool = True,
+) -> "pd.DataFrame":
+    """Ask the warehouse of the settings, and return the rows as a pandas DataFrame.
+
+    An embedded server is started, and runs until Python ends. Names without a schema are looked up
+    in ``[warehouse] schema`` first. ``numeric`` becomes float, a date a datetime of midnight, and
+    a time with a zone one in UTC.
+
+    :param values: those of placeholders ``%s`` or ``%(name)s``, which psycopg2 fills in.
+    :param read_only: whether PostgreSQL refuses to change anything.
+    :raises TaxiError: pandas isn't installed, or the embedded server doesn't start.
+    :raises psycopg2.Error: PostgreSQL refuses the statement.
+    """
+    from luigi_tasks import config, warehouse
+
+    opened = config.open_warehouse()
+    frame: pd.DataFrame = warehouse.read_frame(opened, statement, values, read_only=read_only)
+    return frame
 
 
 def __getattr__(name: str) -> Any:

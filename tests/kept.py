@@ -11,6 +11,7 @@ from luigi_tasks import warehouse
 from luigi_tasks.months import Month
 from luigi_tasks.status import Overview, read_overview
 from luigi_tasks.tables import Warehouse
+from luigi_tasks.warehouse import features
 
 LAST = date.today().replace(day=1) - relativedelta(months=1)
 
@@ -58,6 +59,12 @@ class Kept:
         self.database.query(
             "INSERT INTO table_updates (update_id) VALUES (%s) ON CONFLICT DO NOTHING",
             Month(taxi_type, month).merged_id,
+        )
+        self.database.query(
+            "INSERT INTO counted_loads SELECT %s, %s, %s, max(load_id), %s FROM load_history "
+            "ON CONFLICT ON CONSTRAINT counted_loads_pkey DO UPDATE SET load_id = excluded.load_id",
+            *(values[name] for name in ("trips_table", "taxi_type", "month")),
+            features.definition(),
         )
 
     def attempt(self, month: date, state: str, cause: str | None = None) -> None:

@@ -629,7 +629,7 @@ def test_what_is_imported_is_required() -> None:
     """By name, not by way of another package that happens to bring it."""
     settings = settings_of("setup.cfg")
     extras = settings["options.extras_require"]
-    used = (extras[name] for name in ("alarms", "docker", "metrics", "stores"))
+    used = (extras[name] for name in ("alarms", "docker", "metrics", "notebook", "stores"))
     listed = (settings["options"]["install_requires"], *used)
     required = {re.split(r"[^\w-]", line)[0].lower() for line in "\n".join(listed).split("\n")}
     imported = set()

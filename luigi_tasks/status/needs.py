@@ -10,7 +10,7 @@ from luigi_tasks.catalog import QUALITY_CHECKS
 from luigi_tasks.operations import due, messages
 from luigi_tasks.status.colours import STATES
 from luigi_tasks.status.overview import Overview, command_of
-from luigi_tasks.texts import printable, shortened
+from luigi_tasks.texts import counted, printable, shortened
 from luigi_tasks.warehouse import LastRun, MonthState
 
 #: Months of a service in the same state that are listed one by one.
@@ -26,6 +26,10 @@ def needs(overview: Overview) -> Iterator[tuple[str, str, bool]]:
             yield from _of_state(state, months)
         if months and state == due.MISSING:
             yield "", f"{messages.program('luigi-tasks')} run", True
+    if overview.uncounted:
+        number = counted(overview.uncounted, "month")
+        yield "uncounted", f"{number} that daily_trips and the like don't have yet", False
+        yield "", f"{messages.luigi()} TaxiFeatures", True
 
 
 def news(overview: Overview) -> Iterator[tuple[str, str, bool]]:

@@ -13,6 +13,7 @@ from luigi_tasks.tasks.chain import (
 )
 from luigi_tasks.tasks.derived import TaxiDerivedTable
 from luigi_tasks.tasks.due import TaxiDue
+from luigi_tasks.tasks.features import TaxiFeatures
 from luigi_tasks.tasks.ranges import RangeMonthly
 from luigi_tasks.tasks.report import TaxiReport
 from luigi_tasks.tasks.upkeep import TaxiRefresh, TaxiReset, TaxiZones
@@ -22,6 +23,7 @@ __all__ = [
     "TaxiDerivedTable",
     "TaxiDownload",
     "TaxiDue",
+    "TaxiFeatures",
     "TaxiMerge",
     "TaxiMonth",
     "TaxiPublished",

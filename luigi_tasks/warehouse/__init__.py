@@ -43,6 +43,7 @@ from luigi_tasks.warehouse.derived import (
     replace_derived_rows,
 )
 from luigi_tasks.warehouse.errors import TransientError
+from luigi_tasks.warehouse.frames import read_frame
 from luigi_tasks.warehouse.heartbeat import Heartbeat
 from luigi_tasks.warehouse.ledger import (
     first_months,
@@ -163,6 +164,7 @@ __all__ = [
     "prepare",
     "publication_delays",
     "query",
+    "read_frame",
     "read_staged",
     "record_delivery",
     "record_edition",

@@ -13,23 +13,26 @@ from luigi_tasks.warehouse.tables import prepare
 
 
 def uncounted_months(warehouse: Warehouse) -> list[Month]:
-    """The merged months that the tables for analysts lack, or count as they were."""
-    trips_tables = [".".join(trips.name) for trips in warehouse.trips.values()]
-    names = {"definition": features.definition(), "trips_tables": trips_tables}
-    found = query(warehouse, "uncounted months", "counts/uncounted.sql", **names)
-    return [Month(taxi_type, month) for taxi_type, month, *_ in found]
+    """The merged months that the tables for analysts lack, or count as they were before their last
+    load."""
+    names = {
+        "definition": features.definition(),
+        "trips_tables": [".".join(trips.name) for trips in warehouse.trips.values()],
+    }
+    label = "uncounted months"
+    is_counted = bool(query(warehouse, label, "counts/is_counted.sql"))
+    found = query(warehouse, label, "counts/uncounted.sql", is_counted=is_counted, **names)
+    return [Month(taxi_type, month) for taxi_type, month in found]
 
 
 def recount(warehouse: Warehouse, tables: Tables) -> None:
-    """Count the trips of a merged month's file again, from the trips table."""
+    """Count the trips of a month's file again, from the trips table."""
     month, trips = tables.month, tables.trips
     label = f"TaxiFeatures {month}"
     prepare(warehouse, label)
     with transaction(warehouse, label, table_lock(trips.name)) as cursor:
         last = last_load(cursor, trips, month)
-        if last is None:
-            features.remove_counts(cursor, trips, month)
-            return
-        execute(cursor, "session/bulk_settings.sql")
-        parts = [(trips.name, pickups) for pickups in last.pickup_bounds]
-        features.replace_counts(cursor, trips, month, parts, load_id=last.load_id)
+        if last:
+            execute(cursor, "session/bulk_settings.sql")
+            parts = [(trips.name, pickups) for pickups in last.pickup_bounds]
+            features.replace_counts(cursor, trips, month, parts, load_id=last.load_id)

@@ -54,6 +54,7 @@ def own_tables(warehouse: Warehouse) -> dict[str, Table]:
         "seen_table": (warehouse.schema, "months_seen"),
         "counted_table": (warehouse.schema, "counted_loads"),
         "trips_view": (warehouse.schema, "trips"),
+        "load_status_view": (warehouse.schema, "load_status"),
     }
 
 

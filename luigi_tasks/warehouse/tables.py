@@ -21,7 +21,14 @@ from luigi_tasks.warehouse.relations import (
 )
 from luigi_tasks.warehouse.session import labelled_cursor, transaction, with_retries
 from luigi_tasks.warehouse.sql import execute, own_tables, quoted, rows
-from luigi_tasks.warehouse.views import ALL_TRIPS_COMMENT, create_views, drop_views, named_comment
+from luigi_tasks.warehouse.views import (
+    ALL_TRIPS_COMMENT,
+    LOAD_STATUS_COMMENT,
+    create_load_status,
+    create_views,
+    drop_views,
+    named_comment,
+)
 
 #: Precedes the selected columns, in the comment of a table that hasn't all of them.
 _SELECTED = ". Columns kept: "
@@ -94,6 +101,8 @@ def _make_sure(cursor: Cursor, *, must_only_look: bool = False) -> bool:
         create_views(cursor, due, may_drop=not last.is_newer)
         views = {table for table, (kind, _) in wanted.items() if kind == "v"}
         features.create_features(cursor, missing | redefined | (due & views))
+        if own_tables(warehouse)["load_status_view"] in due:
+            create_load_status(cursor)
         migrations.record_version(cursor, last)
     return False
 
@@ -119,6 +128,7 @@ def _wanted(warehouse: Warehouse) -> dict[Table, tuple[str, str]]:
         **{each.name: ("p", "") for each in trips},
         **{each.named_view: ("v", named_comment(each.taxi_type)) for each in trips},
         own_tables(warehouse)["trips_view"]: ("v", ALL_TRIPS_COMMENT),
+        own_tables(warehouse)["load_status_view"]: ("v", LOAD_STATUS_COMMENT),
         **features.relations(warehouse),
     }
 

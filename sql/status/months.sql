@@ -1,7 +1,33 @@
 -- Select the state of each month that is wanted of a service, or is merged, has failed, or is being
 -- loaded. A failure is one by a fault of the month's own; an attempt that ended well counts if it
--- came to the merge. What the source said of a month counts until the next load of it.
-WITH wanted AS (
+-- came to the merge. What the source said of a month counts until the next load of it. Without
+-- services, as for the view load_status, those months are wanted that lie between merged ones, or
+-- that the source said something of.
+WITH wanted AS ( -- noqa: disable=LT02
+    {% if taxi_types is none %}
+    SELECT
+        service.taxi_type,
+        calendar.first_day::date AS month
+    FROM (
+        SELECT
+            split_part(update_id, ' ', 2) AS taxi_type,
+            min(to_date(split_part(update_id, ' ', 3), 'YYYY-MM')) AS first_month,
+            max(to_date(split_part(update_id, ' ', 3), 'YYYY-MM')) AS last_month
+        FROM {{ marker_table | identifier }}
+        WHERE update_id ~ '^TaxiMerge [a-z]+ \d{4}-\d{2}$'
+        GROUP BY split_part(update_id, ' ', 2)
+    ) AS service
+    CROSS JOIN LATERAL generate_series(
+        service.first_month::timestamp,
+        service.last_month::timestamp,
+        interval '1 month'
+    ) AS calendar (first_day)
+    UNION
+    SELECT
+        seen.taxi_type,
+        seen.month
+    FROM {{ seen_table | identifier }} AS seen
+    {% else %}
     SELECT
         service.taxi_type,
         calendar.first_day::date AS month
@@ -16,6 +42,7 @@ WITH wanted AS (
         service.last_month::timestamp,
         interval '1 month'
     ) AS calendar (first_day)
+    {% endif %}
 ),
 
 last_load AS (

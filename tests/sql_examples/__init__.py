@@ -80,3 +80,5 @@ file_trips = ("pg_temp", "file_trips")
 daily_table, monthly_table = ("taxi", "daily_trips"), ("taxi", "monthly_trips")
 hourly_table, pickups_table = ("taxi", "hourly_trips"), ("taxi", "zone_pickups")
 load_ids = [1]
+load_status_view = ("taxi", "load_status")
+comments = {"month": "text"}

@@ -41,7 +41,8 @@ def kept(prepared: Database, settings: Set, tmp_path: Path) -> Iterator[Kept]:
     settings("storage", "root", str(tmp_path / "data"))
     opened = config.open_warehouse()
     warehouse.prepare(opened, "test")
-    prepared.query("TRUNCATE runs, load_attempts, alarms, table_updates, load_history, months_seen")
+    tables = "runs, load_attempts, alarms, table_updates, load_history, months_seen, counted_loads"
+    prepared.query(f"TRUNCATE {tables}")
     yield Kept(prepared, opened)
     close_sessions()
 
@@ -181,7 +182,7 @@ def test_an_empty_warehouse_has_all_to_load(
 
 def test_a_warehouse_of_an_earlier_version_says_so_and_the_next_look_mends_it(kept: Kept) -> None:
     kept.load(LAST)
-    kept.database.query("DROP TABLE months_seen")
+    kept.database.query("DROP TABLE months_seen CASCADE")
     with pytest.raises(TaxiError, match="earlier version of luigi-tasks"):
         kept.overview()
     kept.see(LAST, "corrected since")

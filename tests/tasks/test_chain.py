@@ -480,7 +480,7 @@ MORE_DAMAGES = [
     "TRUNCATE green_trips_other",
     "DELETE FROM green_trips_2024_01",
     "DROP VIEW trips; DELETE FROM green_trips WHERE filename LIKE '%2024-01%'",
-    "DROP TABLE green_trips, yellow_trips CASCADE; DROP TABLE load_history, table_updates",
+    "DROP TABLE green_trips, yellow_trips CASCADE; DROP TABLE load_history, table_updates CASCADE",
     "DROP TABLE green_trips_2024_02",
     "TRUNCATE green_trips",
     "TRUNCATE green_trips_2024_03",

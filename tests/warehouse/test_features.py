@@ -1,11 +1,14 @@
 """The tables for analysts equal what SQL says of the trips, whatever was done to these."""
 
+import gzip
 import math
 import os
 import random
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import date
+from decimal import Decimal
 from typing import Any
 
 import psycopg2
@@ -13,13 +16,17 @@ import pytest
 import wired
 from conftest import Database
 from months import FEBRUARY, JANUARY, Months, Trip, trip
+from test_migrations import BEFORE
 
 from luigi_tasks import config, warehouse
+from luigi_tasks.catalog import TAXI_TYPES
 from luigi_tasks.months import Month
-from luigi_tasks.warehouse import merging
+from luigi_tasks.tasks import TaxiFeatures
+from luigi_tasks.warehouse import counting, merging
 
 on_one_server = pytest.mark.parametrize("server", ["embedded"], indirect=True)
 MARCH = date(2024, 3, 1)
+Set = Callable[[str, str, str], None]
 #: Of each table for analysts: its keys, and the sums that it has.
 SUMS = {
     "passengers": "passenger_count",
@@ -84,6 +91,161 @@ def check(database: Database, schema: str = "public") -> dict[str, list[tuple[An
         for table, rows in found.items():
             assert rows == ask(by_sql(table, columns, schema)), table
     return found
+
+
+# what is counted
+
+
+@on_one_server
+def test_services_without_a_column_have_no_sum_of_it(months: Months) -> None:
+    for taxi_type in TAXI_TYPES:
+        columns = {column.name for column in TAXI_TYPES[taxi_type].columns}
+        month = date(2024, 1, 1)
+        rows = [trip(number=number, tip_amount=1.1, total_amount=None) for number in range(3)]
+        rows.append(trip("2024-02-01 00:00:00", pickup_location_id=None))
+        rows = [{k: v for k, v in row.items() if k in columns} for row in rows]
+        months.load(rows, month, taxi_type)
+    found = check(months.database)
+    assert len(found["daily_trips"]) == 8
+    sums = {row[0]: row[2:] for row in found["monthly_trips"] if row[1] == JANUARY}
+    assert (
+        sums["green"]
+        == sums["yellow"]
+        == (3, 3, Decimal("7.80"), Decimal("40.50"), Decimal("3.30"), None)
+    )
+    assert sums["fhv"] == (3, None, None, None, None, None)
+    assert sums["fhvhv"] == (3, None, Decimal("7.80"), Decimal("40.50"), Decimal("3.30"), None)
+    assert ("green", FEBRUARY, None, 1, Decimal("17.25")) in found["zone_pickups"]
+    assert ("green", JANUARY, 1, 10, 3) in found["hourly_trips"]  # a Monday
+
+
+@on_one_server
+def test_a_sum_is_the_same_in_any_order(months: Months) -> None:
+    """Of floating-point numbers it wouldn't be: 0.1 + 0.2 + 0.3 is 0.6000000000000001."""
+    fares = [0.1, 0.2, 0.3, 1e8, -1e8, 0.7] * 20
+    for order in (fares, fares[::-1]):
+        rows = [trip(number=number, fare_amount=fare) for number, fare in enumerate(order)]
+        months.load(rows, sha256=str(order))
+        assert months.database.query("SELECT fares FROM monthly_trips") == [(Decimal("26.00"),)]
+    query = "SELECT sum(round(fare_amount * 100)) / 100 FROM green_trips"
+    assert months.database.value(query) == 26.0  # as the comment says
+
+
+@on_one_server
+def test_other_tables_schemas_and_columns(months: Months, settings: Set) -> None:
+    settings("warehouse", "schema", "taxi")
+    settings("trips", "table", "other.{{ taxi_type }}_rides")
+    settings("transform", "columns", "fare_amount")
+    months.load([trip(number=number) for number in range(3)])
+    found = months.database.query("SELECT * FROM taxi.monthly_trips")
+    assert found == [("green", JANUARY, 3, None, None, Decimal("40.50"), None, None)]
+    months.load([trip(number=number) for number in range(2)])
+    assert months.database.value("SELECT trips FROM taxi.daily_trips") == 2
+    wired.reset("green", JANUARY)
+    assert months.database.query("SELECT * FROM taxi.zone_pickups") == []
+
+
+@on_one_server
+def test_what_a_trigger_makes_of_the_rows_is_counted(months: Months) -> None:
+    months.load([trip()])
+    months.database.query(
+        """
+        CREATE FUNCTION odd_only() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN
+            IF extract(SECOND FROM NEW.dropoff_datetime)::integer % 2 = 0 THEN RETURN NULL; END IF;
+            NEW.fare_amount = 1;
+            RETURN NEW;
+        END $$;
+        CREATE TRIGGER odd BEFORE INSERT ON green_trips FOR EACH ROW EXECUTE FUNCTION odd_only()
+        """
+    )
+    rows = [trip("2024-02-10 10:00:00", number) for number in range(9)]
+    months.load([*rows, trip("2024-03-10 10:00:01", 3)], FEBRUARY)
+    found = check(months.database)
+    assert (
+        "green",
+        FEBRUARY,
+        4,
+        4,
+        Decimal("10.40"),
+        Decimal("4.00"),
+        None,
+        Decimal("69.00"),
+    ) in found["monthly_trips"]
+
+
+@on_one_server
+@pytest.mark.parametrize("limit", [0, 1, 3])
+def test_a_file_of_strays_is_counted_by_the_server(
+    months: Months, monkeypatch: pytest.MonkeyPatch, limit: int
+) -> None:
+    monkeypatch.setattr(counting, "MOST_APART", limit)
+    strays = [trip("2023-05-10 10:00:00", number) for number in range(3)]
+    months.load([trip(), *strays, trip(pickup_location_id=9_999)])
+    check(months.database)
+
+
+# warehouses of other versions
+
+
+@on_one_server
+def test_a_warehouse_from_before_is_counted_by_one_task(months: Months) -> None:
+    months.database.query(gzip.decompress(BEFORE.read_bytes()).decode())
+    opened = config.open_warehouse()
+    uncounted = [str(month) for month in warehouse.uncounted_months(opened)]
+    assert uncounted == ["green 2024-01", "green 2024-02", "yellow 2024-01"]
+    task = TaxiFeatures()
+    assert not task.complete()
+    task.run()
+    assert task.complete()
+    found = check(months.database)
+    assert sum(row[2] for row in found["monthly_trips"]) == months.count("trips")
+    # a load by a package that knows nothing of them is found, too
+    months.database.query("UPDATE counted_loads SET load_id = 0 WHERE taxi_type = 'yellow'")
+    assert [str(month) for month in warehouse.uncounted_months(opened)] == ["yellow 2024-01"]
+
+
+@on_one_server
+def test_a_table_that_was_dropped_is_counted_again(months: Months) -> None:
+    months.load([trip()])
+    months.load([trip("2024-02-10 10:00:00")], FEBRUARY)
+    months.database.query("DROP TABLE zone_pickups_by_file CASCADE")
+    months.load([trip("2024-03-10 10:00:00")], MARCH)
+    assert [month.first_day for month in warehouse.uncounted_months(config.open_warehouse())] == [
+        JANUARY,
+        FEBRUARY,
+    ]
+    TaxiFeatures().run()
+    check(months.database)
+
+
+@on_one_server
+def test_readers_keep_their_rights(months: Months) -> None:
+    months.load([trip()])
+    months.database.query("GRANT SELECT ON daily_trips, daily_trips_by_file TO PUBLIC")
+    months.database.query(
+        "COMMENT ON TABLE daily_trips_by_file IS %s",
+        "What the file of each month adds to daily_trips (definition of another version)",
+    )
+    months.load([trip(number=1)])
+    rights = months.database.query(
+        "SELECT relname FROM pg_class WHERE relname LIKE 'daily_trips%%' "
+        "AND relacl::text LIKE '%%=r/%%' ORDER BY relname",
+    )
+    assert rights == [("daily_trips",), ("daily_trips_by_file",)]
+    check(months.database)
+
+
+@on_one_server
+def test_every_table_and_column_has_a_comment(months: Months) -> None:
+    months.load([trip()])
+    names = [name for table in TABLES for name in (table, f"{table}_by_file")]
+    bare = months.database.query(
+        "SELECT attrelid::regclass, attname FROM pg_attribute WHERE attnum > 0 "
+        "AND attrelid = ANY(%s::regclass[]) AND col_description(attrelid, attnum) IS NULL",
+        [*names, "counted_loads", "load_status"],
+    )
+    assert bare == []
 
 
 # any sequence

@@ -310,7 +310,7 @@ def test_a_warehouse_of_an_earlier_version_gets_what_is_new(months: Months) -> N
         months.database.query(f"DROP VIEW {view}")
     months.database.query("ALTER TABLE green_trips DROP COLUMN pickup_latitude")
     view_of_an_earlier_version(months.database)
-    months.database.query("ALTER TABLE load_history DROP COLUMN quality")
+    months.database.query("ALTER TABLE load_history DROP COLUMN quality CASCADE")
     months.database.query("DROP TABLE warehouse_version")
     for _ in range(2):
         assert months.load([trip(pickup_latitude=40.7)]).rows_staged == 1

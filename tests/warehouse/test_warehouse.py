@@ -87,7 +87,8 @@ def test_a_trips_table_has_the_catalogs_columns_in_order(months: Months) -> None
 
 
 @pytest.mark.parametrize(
-    "lost", ["DROP VIEW trips", "DROP TABLE load_history", "DROP TABLE yellow_trips CASCADE"]
+    "lost",
+    ["DROP VIEW trips", "DROP TABLE load_history CASCADE", "DROP TABLE yellow_trips CASCADE"],
 )
 def test_what_is_missing_is_created_and_what_is_there_stays(months: Months, lost: str) -> None:
     months.load([*trips(2), *STRAYS])
@@ -369,7 +370,7 @@ def test_two_warehouses_in_one_database_do_without_each_other(
         assert wired.merged_months("green", [JANUARY]) == set()
         months.load(trips(3))
         assert wired.merged_months("green", [JANUARY]) == {JANUARY}
-        months.database.query("DROP TABLE taxi.load_history")
+        months.database.query("DROP TABLE taxi.load_history CASCADE")
 
 
 def test_a_partitioned_table_without_our_columns_is_refused(months: Months) -> None:
@@ -482,7 +483,7 @@ def test_a_staged_month_is_complete(months: Months) -> None:
         "TRUNCATE green_trips_staging_2024_01",  # as a crash of the server does
         "DROP TABLE green_trips_staging_2024_01",
         "DELETE FROM table_updates WHERE update_id = 'TaxiStageLoad green 2024-01'",
-        "DROP TABLE table_updates",
+        "DROP TABLE table_updates CASCADE",
     ],
 )
 def test_a_staged_month_that_is_gone_is_not_complete(months: Months, damage: str) -> None:
@@ -551,9 +552,9 @@ DAMAGES = [
     "DELETE FROM green_trips_2024_01",
     "TRUNCATE green_trips_other",  # where strays are
     "TRUNCATE load_history",
-    "DROP TABLE load_history",
+    "DROP TABLE load_history CASCADE",
     "DELETE FROM table_updates",
-    "DROP TABLE table_updates",
+    "DROP TABLE table_updates CASCADE",
 ]
 
 
