@@ -23,6 +23,7 @@ from bench import (
     nothing,
     readers,
     together,
+    workers,
 )
 from bench.bench import QUICK, Bench, Sizes
 from bench.report import Section
@@ -39,6 +40,7 @@ OTHER_PARTS: dict[str, Callable[[Bench], list[Section]]] = {
     "readers": readers.measure,
     "duplicates": duplicates.measure,
     "together": together.measure,
+    "workers": workers.measure,
 }
 PARTS = (*MONTH_PARTS, *OTHER_PARTS)
 _ABOUT = """
@@ -54,6 +56,7 @@ Measure what the pipeline costs, beside others on the same rows, machine and ser
   readers     how long a question waits while a month is loaded
   duplicates  what rows cost that a file has twice
   together    two runs at once, beside one
+  workers     two months at a time in one run, beside one
 
 Alternatives are "usual" (psql: COPY, UPDATE with md5, MERGE on text, with an index on that),
 usual_no_index, dlt, pandas, copy_to_table (Luigi's own), and the floors, which only copy: copy_csv,

@@ -24,12 +24,12 @@ class Pipeline:
         """One month."""
         return self._command("TaxiMerge", f"--month={month.name}", f"--taxi-type={month.taxi_type}")
 
-    def merge_range(self, months: list[Month]) -> list[str]:
+    def merge_range(self, months: list[Month], task: str = "TaxiMerge") -> list[str]:
         """Months that follow each other."""
         of_params = json.dumps({"taxi_type": months[0].taxi_type})
         return self._command(
             "RangeMonthly",
-            "--of=TaxiMerge",
+            f"--of={task}",
             f"--of-params={of_params}",
             f"--start={months[0].name}",
             f"--stop={after(months[-1])}",
