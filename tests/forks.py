@@ -32,7 +32,7 @@ IMPORTED = (
         "luigi.util",
         "luigi.contrib.postgres",
     ),
-    *("pyarrow.parquet", "pgpq", "psycopg2.extras", "requests", "jinja2.sandbox", "psutil", "tqdm"),
+    *("pyarrow.parquet", "pgpq", "psycopg2.extras", "requests", "jinja2.sandbox", "psutil"),
     *("numpy.ma", "multiprocessing.queues", "multiprocessing.synchronize"),
 )
 #: Variables with these beginnings are read by what is imported.

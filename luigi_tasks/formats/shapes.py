@@ -50,6 +50,11 @@ _BROKEN = (
     Warning,
 )
 
+
+class _UnfitError(Exception):
+    """Why a file can't be one of outlines."""
+
+
 Rings = list[list[tuple[float, float]]]
 
 
@@ -76,7 +81,7 @@ def read_shapes(file: Path) -> dict[int, Rings]:
             parts = _parts(archive)
             if (projection := parts.get("prj")) and not _NEW_YORK.search(projection.decode()):
                 named = re.search(r'"([^"]*)"', projection.decode())
-                raise TaxiError(
+                raise _UnfitError(
                     f"its projection is {shortened(named[1] if named else projection.decode())}, "
                     f"not {_PROJECTION}"
                 )
@@ -86,7 +91,7 @@ def read_shapes(file: Path) -> dict[int, Rings]:
                 warnings.simplefilter("ignore", DeprecationWarning)
                 with shapefile.Reader(**files, encodingErrors="replace") as reader:
                     return _zones(reader)
-    except TaxiError as error:
+    except _UnfitError as error:
         reason = str(error)
     except (shapefile.ShapefileException, *_BROKEN) as error:
         reason = f"it is damaged: {shortened(f'{type(error).__name__}: {error}')}"
@@ -102,20 +107,20 @@ def _parts(archive: zipfile.ZipFile) -> dict[str, bytes]:
     }
     shapefiles = [name for name in members if name.suffix == ".shp"]
     if len(shapefiles) != 1:
-        raise TaxiError(f"it has {len(shapefiles)} files *.shp, not one")
+        raise _UnfitError(f"it has {len(shapefiles)} files *.shp, not one")
     parts = {}
     for suffix in ("shp", "dbf", "prj"):
         if member := members.get(shapefiles[0].with_suffix(f".{suffix}")):
             if member.flag_bits & 1:
-                raise TaxiError(f"{shortened(member.filename)} in it is encrypted")
+                raise _UnfitError(f"{shortened(member.filename)} in it is encrypted")
             with archive.open(member) as opened:
                 parts[suffix] = opened.read(LARGEST_FILE + 1)
             if len(parts[suffix]) > LARGEST_FILE:
-                raise TaxiError(
+                raise _UnfitError(
                     f"{shortened(member.filename)} in it has more than {LARGEST_FILE >> 20} MiB"
                 )
     if "dbf" not in parts:
-        raise TaxiError(f"{shapefiles[0]} has no .dbf beside it, with the numbers of the zones")
+        raise _UnfitError(f"{shapefiles[0]} has no .dbf beside it, with the numbers of the zones")
     return parts
 
 
@@ -124,24 +129,24 @@ def _zones(reader: Any) -> dict[int, Rings]:
     columns = [field[0] for field in reader.fields[1:]]
     column = next((name for name in columns if name.lower() == _COLUMN.lower()), None)
     if column is None:
-        raise TaxiError(f"its columns are {shortened(', '.join(columns))}, without {_COLUMN}")
+        raise _UnfitError(f"its columns are {shortened(', '.join(columns))}, without {_COLUMN}")
     if reader.shapeTypeName not in ("POLYGON", "POLYGONZ", "POLYGONM"):
-        raise TaxiError(f"its shapes are {reader.shapeTypeName}, not POLYGON")
+        raise _UnfitError(f"its shapes are {reader.shapeTypeName}, not POLYGON")
     zones: dict[int, Rings] = {}
     points = 0
     rows = reader.iterRecords(fields=[column])
     for number, shape in enumerate(reader.iterShapes(), 1):
         location_id = next(rows, [None])[0]
         if not isinstance(location_id, int) or not 0 < location_id < 1 << 31:
-            raise TaxiError(f"{_COLUMN} of shape {number} is {shortened(location_id)}, no number")
+            raise _UnfitError(f"{_COLUMN} of shape {number} is {shortened(location_id)}, no number")
         if not shape.points:
             continue
         points += len(shape.points)
         if points > MOST_POINTS:
-            raise TaxiError(f"its shapes have more than {MOST_POINTS:,} points")
+            raise _UnfitError(f"its shapes have more than {MOST_POINTS:,} points")
         for point in shape.points:
             if not (_WEST < point[0] < _EAST and _SOUTH < point[1] < _NORTH):
-                raise TaxiError(
+                raise _UnfitError(
                     f"shape {number} has the point {_rounded(point[0])} {_rounded(point[1])}, "
                     f"which isn't near New York in {_PROJECTION}"
                 )
@@ -152,7 +157,7 @@ def _zones(reader: Any) -> dict[int, Rings]:
         ]
         zones.setdefault(location_id, []).extend(ring for ring in rings if ring)
     if not any(zones.values()):
-        raise TaxiError("it has no shapes")
+        raise _UnfitError("it has no shapes")
     return {location_id: rings for location_id, rings in zones.items() if rings}
 
 

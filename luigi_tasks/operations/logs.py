@@ -105,6 +105,13 @@ def _open_file() -> None:
     _LUIGIS.addHandler(handler)
 
 
+def shows_info() -> bool:
+    """Whether lines of level INFO are printed, and not only written to the log's file."""
+    return _LUIGIS.isEnabledFor(logging.INFO) and any(
+        each.level <= logging.INFO for each in _LUIGIS.handlers if not isinstance(each, _LogFile)
+    )
+
+
 def roll_over(file: Path) -> None:
     """Put a full file aside, unless another run does so at this moment.
 

@@ -51,18 +51,17 @@ class TaxiDownload(FileTask, luigi.Task):
         settings = config.source()
         url = published.find(self.taxi_month) or self.input().url
         self.refuse_failed_edition()
-        with Progress(self, f"fetching {self.label}", "B") as progress:
-            edition = source.fetch(
-                url,
-                self.files.raw,
-                timeout=settings.timeout,
-                retries=settings.retries,
-                time_limit=settings.time_limit * 60,
-                report=progress,
-                must_be_read=not script.reads_published(),
-                before_publishing=warehouse.check_locks,
-                while_writing=partial(warehouse.check_locks, must_reach=False),
-            )
+        edition = source.fetch(
+            url,
+            self.files.raw,
+            timeout=settings.timeout,
+            retries=settings.retries,
+            time_limit=settings.time_limit * 60,
+            report=Progress(self, f"fetching {self.label}", "bytes"),
+            must_be_read=not script.reads_published(),
+            before_publishing=warehouse.check_locks,
+            while_writing=partial(warehouse.check_locks, must_reach=False),
+        )
         show_result(self, self.label, f"fetched {edition.bytes} bytes")
 
 
@@ -156,8 +155,8 @@ class TaxiStageLoad(LockedTask, luigi.Task):
         if config.cleanup().enabled:
             warehouse.check_locks()
             self.files.remove_raw()  # the server needs about as much room to build the key
-        with Progress(self, f"copying {self.label}", " rows") as progress:
-            warehouse.stage(self.warehouse, self.tables, self.files.trips, load, progress)
+        progress = Progress(self, f"copying {self.label}", "rows")
+        warehouse.stage(self.warehouse, self.tables, self.files.trips, load, progress)
         show_result(self, self.label, f"staged {load.rows_staged} rows")
 
 

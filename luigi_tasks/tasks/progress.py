@@ -1,13 +1,12 @@
-"""Progress of long work: a bar on a terminal, percent and message in Luigi's status."""
+"""Progress of long work: in the bar of a terminal, and as percent and message in Luigi's status."""
 
 import logging
-import sys
 import time
-from types import TracebackType
-from typing import Any
 
 import luigi
-from tqdm import tqdm
+
+from luigi_tasks.tasks import bar
+from luigi_tasks.texts import sized
 
 logger = logging.getLogger("luigi-interface.progress")
 
@@ -22,57 +21,36 @@ class Progress:
     INTERVAL = 1.0
 
     def __init__(self, task: luigi.Task, what: str, unit: str) -> None:
+        """:param unit: ``bytes``, or what is counted, such as ``rows``, which the bar adds up."""
         self._task, self._what, self._unit = task, what, unit
-        self._told = 0.0
-        self._bar: Any = None
+        self._told, self._done = 0.0, 0
         self._fails = False
 
-    def __enter__(self) -> "Progress":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._bar is not None and not self._fails:
-            self._bar.close()
-
     def __call__(self, done: int, total: int | None) -> None:
-        if self._fails:
+        if shown := bar.current():
+            rows = done - self._done if self._unit == "rows" else 0
+            shown.report(self._what, self._text(done, total), done / total if total else 0.0, rows)
+            self._done = done
+        if self._fails or (done != total and time.monotonic() - self._told <= self.INTERVAL):
             return
+        self._told = time.monotonic()
         try:
-            self._show(done, total)
+            self._tell(done, total)
         except Exception as error:  # noqa: BLE001 - whatever it is, the work matters more
             # once, since the scheduler's client may take a minute to give up
             self._fails = True
             logger.warning("%s goes on without a report of its progress: %s", self._what, error)
 
-    def _show(self, done: int, total: int | None) -> None:
-        if self._bar is None:
-            self._bar = tqdm(
-                desc=self._what,
-                total=total,
-                unit=self._unit,
-                unit_scale=True,
-                leave=False,
-                disable=not sys.stderr.isatty(),
-            )
-        self._bar.update(done - self._bar.n)
-        if done == total or time.monotonic() - self._told > self.INTERVAL:
-            self._told = time.monotonic()
-            self._tell(done, total)
-
     def _tell(self, done: int, total: int | None) -> None:
-        shown = tqdm.format_sizeof(done)
-        message = f"{self._what}: {shown}{self._unit}"
-        if total:
-            message += f" of {tqdm.format_sizeof(total)}{self._unit}"
-            if self._task.set_progress_percentage:
-                self._task.set_progress_percentage(100 * done // total)
+        if total and self._task.set_progress_percentage:
+            self._task.set_progress_percentage(100 * done // total)
         if self._task.set_status_message:
-            self._task.set_status_message(message)
+            self._task.set_status_message(f"{self._what}: {self._text(done, total)}")
+
+    def _text(self, done: int, total: int | None) -> str:
+        if self._unit == "bytes":
+            return sized(done) + (f" of {sized(total)}" if total else "")
+        return f"{done:,}" + (f" of {total:,}" if total else "") + f" {self._unit}"
 
 
 def show_result(task: luigi.Task, label: str, result: str) -> None:

@@ -12,11 +12,12 @@ import luigi
 import luigi.worker
 from luigi import execution_summary
 from luigi.retcodes import retcode
-from luigi.task_status import DONE, FAILED, UNKNOWN
+from luigi.task_status import DONE, FAILED, PENDING, UNKNOWN
 
 from luigi_tasks import config, stopping, warehouse
 from luigi_tasks.errors import TaxiError
-from luigi_tasks.operations import reporting, runs
+from luigi_tasks.operations import logs, reporting, runs
+from luigi_tasks.tasks import bar
 
 logger = logging.getLogger("luigi-interface.worker")
 
@@ -37,6 +38,7 @@ class Worker(luigi.worker.Worker):
     def add(self, task: luigi.Task, *args: Any, **kwargs: Any) -> bool:
         if not getattr(task, "dry_run", False):
             reporting.begin(_shown(task))
+            bar.start()
         return bool(super().add(task, *args, **kwargs))
 
     def __exit__(
@@ -46,6 +48,7 @@ class Worker(luigi.worker.Worker):
         trace: TracebackType | None,
     ) -> Literal[False]:
         super().__exit__(kind, error, trace)
+        bar.stop()
         if stopping.came() or isinstance(error, KeyboardInterrupt):
             code = error.code if isinstance(error, stopping.Stopped) else 130
             reporting.end("cancelled", code if isinstance(code, int) else None)
@@ -56,6 +59,7 @@ class Worker(luigi.worker.Worker):
             code = self._exit_code(found)
             gave_way = self._gives_way and code == retcode().not_run
             _analyze_trips({each.taxi_type for each in found["completed"] if _has_merged(each)})
+            _show_loads()
             has_succeeded = code in (0, retcode().missing_data)
             state = "succeeded" if has_succeeded else "cancelled" if gave_way else "failed"
             reporting.end(state, code, unpublished=_unpublished(found))
@@ -81,6 +85,8 @@ class Worker(luigi.worker.Worker):
         return int(code)
 
     def run(self) -> bool:
+        if shown := bar.current():
+            shown.begin_work()
         succeeded = bool(super().run())
         for response in self._get_work_response_history[:-1]:
             response["running_tasks"] = []  # what others were running then, and may have finished
@@ -99,6 +105,7 @@ class Worker(luigi.worker.Worker):
         if kwargs["status"] is None:  # its process alone was stopped
             kwargs["status"] = FAILED
         super()._add_task(*args, **kwargs)
+        _note_in_bar(self._scheduled_tasks.get(kwargs["task_id"]), kwargs["status"])
         if kwargs["status"] == FAILED and GIVES_WAY in str(kwargs.get("expl")):
             self._gives_way = True
             self._add_task_history.pop()  # it wasn't run, but hasn't failed either
@@ -137,6 +144,35 @@ class Worker(luigi.worker.Worker):
             self._add_task_history.append((task, DONE, False))
         for needed in task.deps():
             self._note(needed, done)
+
+
+def _note_in_bar(task: Any, status: str) -> None:
+    """Show that a month's task is to be done, or has ended."""
+    shown = bar.current()
+    if shown and hasattr(task, "taxi_month"):
+        month = str(task.taxi_month)
+        if status == PENDING:
+            shown.add_task(month, task.task_id, can_run=not isinstance(task, luigi.ExternalTask))
+        elif status in (DONE, FAILED):
+            shown.end_task(month, task.task_id, has_failed=status == FAILED)
+
+
+def _show_loads() -> None:
+    """Show on a terminal what became of the run's months, if the log shows the run's last line."""
+    run = runs.current()
+    if run is None or run.run_id is None or not bar.is_terminal() or not logs.shows_info():
+        return
+    try:
+        loads = warehouse.run_months(run.warehouse, run.run_id)
+    except TaxiError as error:
+        logger.info("what became of the months can't be shown: %s", error)
+        return
+    if len(loads) > 1:
+        from rich.console import Console
+
+        from luigi_tasks.status.loads import draw
+
+        draw(loads, Console(stderr=True, highlight=False, markup=False, emoji=False))
 
 
 def _has_merged(task: luigi.Task) -> bool:

@@ -24,6 +24,7 @@ from luigi_tasks.warehouse.alarms import (
 from luigi_tasks.warehouse.attempts import (
     Failure,
     RunFacts,
+    RunMonth,
     begin_attempt,
     end_attempt,
     end_dead_runs,
@@ -32,6 +33,7 @@ from luigi_tasks.warehouse.attempts import (
     last_corrections,
     last_failures,
     record_wait,
+    run_months,
     run_summary,
     unfinished_runs,
 )
@@ -118,6 +120,7 @@ __all__ = [
     "Queue",
     "ReportFigures",
     "RunFacts",
+    "RunMonth",
     "Sums",
     "Tables",
     "TransientError",
@@ -174,6 +177,7 @@ __all__ = [
     "replace_derived_rows",
     "report_figures",
     "reset",
+    "run_months",
     "run_summary",
     "set_marker",
     "set_reader",

@@ -52,6 +52,17 @@ class Failure:
     ended_at: datetime
 
 
+@dataclass(frozen=True)
+class RunMonth:
+    """What became of a month in a run: what was loaded of it, or why that failed."""
+
+    month: Month
+    rows: int
+    rejects: int
+    seconds: float
+    error: str | None
+
+
 def lock_name(run_id: int) -> str:
     """The name of the lock that a run holds while it lives."""
     return f"run {run_id}"
@@ -157,6 +168,12 @@ def forget_failures(warehouse: Warehouse, month: Month) -> None:
 def run_summary(warehouse: Warehouse, run_id: int) -> list[tuple[str, int, int, int]]:
     """What a run did, by service: months loaded, rows inserted, months that failed."""
     return query(warehouse, f"summary of run {run_id}", "runs/summary.sql", run_id=run_id)
+
+
+def run_months(warehouse: Warehouse, run_id: int) -> list[RunMonth]:
+    """What became of the months that a run has loaded or tried, by service and in order."""
+    found = query(warehouse, f"months of run {run_id}", "runs/months.sql", run_id=run_id)
+    return [RunMonth(Month(taxi_type, month), *facts) for taxi_type, month, *facts in found]
 
 
 def last_corrections(warehouse: Warehouse) -> dict[str, datetime]:
