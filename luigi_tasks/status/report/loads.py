@@ -9,7 +9,7 @@ from datetime import date
 
 from dateutil.relativedelta import relativedelta
 
-from luigi_tasks.catalog import QUALITY_CHECKS
+from luigi_tasks.catalog import QUALITY_CHECKS, TAXI_TYPES
 from luigi_tasks.months import Month
 from luigi_tasks.operations import due
 from luigi_tasks.status import Overview
@@ -21,7 +21,7 @@ from luigi_tasks.warehouse import LoadFacts, MonthState, ReportFigures
 
 #: What is counted of a month, each with what a row is that counts.
 CHECKS = {
-    "reject": "can't be read, and are set aside",
+    "reject": "can't be read",
     "duplicate": "are equal to another in every column",
     **{name: f"have {what}" for name, what in QUALITY_CHECKS.items()},
 }
@@ -290,11 +290,11 @@ def _by_service(figures: ReportFigures) -> dict[str, list[LoadFacts]]:
     found: dict[str, list[LoadFacts]] = {}
     for load in figures.loads:
         found.setdefault(load.month.taxi_type, []).append(load)
-    return found
+    return {name: found[name] for name in TAXI_TYPES if name in found}
 
 
 def counts_by_month(
-    overview: Overview, figures: ReportFigures
+    figures: ReportFigures,
 ) -> list[tuple[str, list[tuple[LoadFacts, dict[str, int]]]]]:
     """All counts of each service's loads, the newest month first."""
     return [

@@ -103,6 +103,7 @@ def _head(overview: Overview) -> dict[str, Any]:
         "made_at": shown_time(overview.made_at),
         "version": version("luigi-tasks"),
         "months": len(merged),
+        "known": len(months),
         "rows": sum(each.rows or 0 for each in merged),
         "size": sized(sum(each.bytes or 0 for each in merged)),
         "newest": shown_time(newest) if newest else "",
@@ -124,7 +125,7 @@ def _parts(overview: Overview, figures: ReportFigures) -> dict[str, Any]:
     parts: dict[str, Any] = {
         "grids": loads.grids(overview, figures),
         "ledger": figures.last_loads,
-        "counts": loads.counts_by_month(overview, figures),
+        "counts": loads.counts_by_month(figures),
         "checks": loads.CHECKS,
         "daily": None,
         "monthly": None,

@@ -73,11 +73,14 @@ def daily(figures: ReportFigures, axis: Months) -> Trips:
         loaded.setdefault(load.month.taxi_type, []).append(load.month.first_day)
     counted = {(taxi_type, day): trips for taxi_type, day, trips in figures.daily or ()}
     panels = []
+    everything, known = 0, set[date]()
     for name in _services(loaded):
         days = [
             (day, counted.get((name, day), 0)) for first in loaded[name] for day in _days(first)
         ]
         total = sum(trips for _, trips in days)
+        everything += total
+        known |= {day for day, _ in days}
         if not total:
             continue
         peak_day, peak = max(days, key=lambda each: each[1])
@@ -103,7 +106,8 @@ def daily(figures: ReportFigures, axis: Months) -> Trips:
         )
         facts = f"{total:,} trips on {len(days):,} days, {total / len(days):,.0f} a day"
         panels.append(Panel(name, facts, [chart]))
-    return Trips(_change(figures.monthly or ()) or "Trips a day", _outside(figures), panels)
+    title = _change(figures.monthly or ()) or f"{everything / len(known):,.0f} trips on a day"
+    return Trips(title, _outside(figures), panels)
 
 
 def monthly(figures: ReportFigures, axis: Months) -> Trips:
@@ -214,7 +218,13 @@ def _bars(
         [("bar", charts.bars(drawn))],
         scale.ticks(unit),
         axis.ticks(),
-        [_mark(axis.percent(most), scale.y(float(values[most])), f"{most:%Y-%m}: {shown}")],
+        [
+            _mark(
+                axis.percent(most) + 40 * 30 / axis.days,  # the middle of the bar
+                scale.y(float(values[most])),
+                f"{most:%Y-%m}: {shown}",
+            )
+        ],
     )
 
 
