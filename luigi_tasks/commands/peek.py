@@ -131,7 +131,10 @@ def _rows(found: Peeked, width: int) -> Iterator[str]:
     widest = max((len(shortened(name, 40)) for name in found.columns), default=0)
     for name in found.columns:
         values = ["(its first page is too large to be fetched)"]
-        if name in found.values:
+        if name in found.ranges and name not in found.values:
+            least, most = shown(found.ranges[name])
+            values = [f"from {least} to {most}", *values]
+        elif name in found.values:
             values = shown(found.values[name])
         # what belongs together isn't divided: a time has a blank in it
         joined = "  ".join(value.replace(" ", "\0") for value in values) or "-"

@@ -6,6 +6,7 @@ read well on it, so that they do on dark and light terminals. What is well has n
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -45,8 +46,11 @@ def draw(overview: Overview, console: Console) -> None:
             console.print(line, soft_wrap=True)
     console.print()
     for label, text, is_command in (*needs(overview), *news(overview)):
-        if is_command:  # on one line, however wide, so that it can be copied
-            console.print(Text(f"  {text}", style="dim"), soft_wrap=True)
+        if is_command:
+            # where it isn't read by a person, it is one line, however wide
+            parts = _command(text, console.width - 2) if console.is_terminal else [text]
+            for part in parts:
+                console.print(Text(f"  {part}", style="dim"), soft_wrap=True)
             continue
         for number, part in enumerate(_wrapped(text, console.width - LABEL)):
             shown = (f"{'' if number else label:<{LABEL}}", "bold")
@@ -81,6 +85,19 @@ def _side_by_side(services: Sequence[list[Text]]) -> Iterator[Text]:
             line.append_text(part)
         line.rstrip()
         yield line
+
+
+def _command(text: str, width: int) -> list[str]:
+    """A command for a shell, on several lines where it is too wide, so that it can be copied."""
+    if len(text) <= width or "'" in text:
+        return [text]
+    lines: list[str] = []
+    for part in re.split(r" (?=--)", text):
+        if lines and len(lines[-1]) + len(part) + 3 <= width:
+            lines[-1] += f" {part}"
+        else:
+            lines.append(f"    {part}" if lines else part)
+    return [f"{line} \\" for line in lines[:-1]] + lines[-1:]
 
 
 def _wrapped(text: str, width: int) -> list[str]:

@@ -37,7 +37,8 @@ class Peeked:
     """What some bytes show of a published file.
 
     ``columns`` has the published names with their types, empty where the file has none. ``values``
-    has the first rows by column, without those whose bytes would have been too many.
+    has the first rows by column, without those whose bytes would have been too many; of these,
+    ``ranges`` has the smallest and the largest value, as far as the footer says it.
     ``rows`` and ``row_groups`` are None where only reading the whole file would show them.
     """
 
@@ -47,6 +48,7 @@ class Peeked:
     format: str
     columns: dict[str, str] = field(default_factory=dict)
     values: dict[str, list[Any]] = field(default_factory=dict)
+    ranges: dict[str, tuple[Any, Any]] = field(default_factory=dict)
     rows: int | None = None
     row_groups: list[int] | None = None
     shown_group: int | None = None
@@ -125,6 +127,12 @@ def _look_at_parquet(file: RemoteFile, found: Peeked) -> None:
             return
         number = min(filled, key=lambda each: groups[each].total_byte_size)
         found.shown_group = number + 1
+        for at, name in enumerate(found.columns if len(schema) == metadata.num_columns else ()):
+            with contextlib.suppress(pa.ArrowException, TypeError, ValueError):  # it's an extra
+                of_groups = [groups[each].column(at).statistics for each in filled]
+                if all(each is not None and each.has_min_max for each in of_groups):
+                    least = min(each.min for each in of_groups)
+                    found.ranges[name] = least, max(each.max for each in of_groups)
         chunks = [groups[number].column(at) for at in range(metadata.num_columns)]
     for chunk in sorted(chunks, key=lambda each: each.total_compressed_size):
         # one that is too large leaves what it has read, and others may be in that

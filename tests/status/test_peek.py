@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from conftest import PYTHON, folder_url
@@ -73,6 +74,11 @@ def test_of_50_megabytes_less_than_one_is_fetched(large: Path, settings: Set) ->
     assert {len(values) for values in found.values.values()} == {10}
     group = pq.ParquetFile(large / JANUARY.filename).read_row_group((found.shown_group or 0) - 1)
     assert len(found.values) > 10
+    too_large = found.columns.keys() - found.values.keys()
+    assert {"lpep_pickup_datetime", "trip_distance"} <= too_large
+    whole = pq.read_table(large / JANUARY.filename, columns=["trip_distance"]).column(0)
+    assert found.ranges["trip_distance"] == (pc.min(whole).as_py(), pc.max(whole).as_py())
+    assert too_large <= found.ranges.keys()
     assert found.values == {n: group[n].slice(0, 10).to_pylist() for n in found.values}
 
 

@@ -3,7 +3,9 @@
 import io
 import json
 import os
+import re
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from datetime import date, timedelta
 from pathlib import Path
@@ -240,6 +242,20 @@ def test_commands_are_whole_lines_and_colours_are_for_terminals(all_states: Kept
     assert f"TaxiReset --month {failed} --taxi-type green\n" in plain
     assert f"TaxiMerge --month {failed} --taxi-type green\n" in plain
     assert f"next       green {ago(1):%Y-%m}, expected by " in plain
+
+
+def test_a_command_fits_the_terminal_and_can_still_be_copied(
+    all_states: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = "/srv/taxis/somewhere/with/a/long/name/.venv/bin"
+    monkeypatch.setattr(sys, "executable", f"{folder}/python")
+    terminal = {"force_terminal": True, "color_system": None}
+    text = drawn(all_states.overview(), 80, **terminal)
+    assert all(len(line) <= 80 for line in text.splitlines())
+    joined = re.sub(r" \\\n +", " ", text)
+    assert f"{folder}/luigi --module luigi_tasks TaxiReset --month {ago(4):%Y-%m} --taxi" in joined
+    assert f"{folder}/luigi --module" in drawn(all_states.overview(), 80)
+    assert "\\" not in drawn(all_states.overview(), 80)
 
 
 def test_what_a_month_failed_by_moves_no_cursor(all_states: Kept) -> None:
