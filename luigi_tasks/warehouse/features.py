@@ -98,7 +98,8 @@ def replace_counts(
     file = "counts/take_counts.sql" if counts else "counts/count_trips.sql"
     execute(cursor, file, counts=counts, **names)
     for feature, table in tables.items():
-        select = render(cursor, _file(feature), **_SOURCES).strip().rstrip(";")
+        columns = [column.name for column in trips.taxi_type.columns]
+        select = render(cursor, _file(feature), names=columns, **_SOURCES).strip().rstrip(";")
         execute(
             cursor,
             "counts/insert_counts.sql",

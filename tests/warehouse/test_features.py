@@ -15,14 +15,16 @@ import psycopg2
 import pytest
 import wired
 from conftest import Database
+from jinja2 import ChoiceLoader, DictLoader
 from months import FEBRUARY, JANUARY, Months, Trip, trip
+from test_docs import blocks_of
 from test_migrations import BEFORE
 
 from luigi_tasks import config, warehouse
-from luigi_tasks.catalog import TAXI_TYPES
+from luigi_tasks.catalog import TAXI_TYPES, features
 from luigi_tasks.months import Month
 from luigi_tasks.tasks import TaxiFeatures
-from luigi_tasks.warehouse import counting, merging
+from luigi_tasks.warehouse import counting, merging, sql
 
 on_one_server = pytest.mark.parametrize("server", ["embedded"], indirect=True)
 MARCH = date(2024, 3, 1)
@@ -246,6 +248,44 @@ def test_every_table_and_column_has_a_comment(months: Months) -> None:
         [*names, "counted_loads", "load_status"],
     )
     assert bare == []
+
+
+# further tables
+
+
+@on_one_server
+def test_a_further_table_is_a_select_and_ten_lines(
+    months: Months, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of the page on tasks of your own."""
+    page = "docs/your-own-tasks.md"
+    [select] = [b.text for b in blocks_of(page, "text") if "to payments." in b.text]
+    [code] = [b.text for b in blocks_of(page, "python") if "Feature(" in b.text]
+    defined = dict(vars(features))
+    exec(code, defined)
+    assert len(code.splitlines()) <= 10
+    months.load([trip(payment_type=1), trip(number=1, total_amount=math.nan)])
+
+    further = DictLoader({"features/payments.sql": select})
+    loader = ChoiceLoader([further, sql._files().loader])
+    monkeypatch.setattr(sql._files(), "loader", loader)
+    monkeypatch.setattr(sql._files(), "cache", None)
+    monkeypatch.setattr(features, "FEATURES", (*features.FEATURES, defined["PAYMENTS"]))
+    months.load([trip("2024-02-10 10:00:00", payment_type=2)], FEBRUARY)
+    paid = "SELECT month, payment_type, trips, revenue FROM payments ORDER BY 1, 2"
+    february = (FEBRUARY, 2, 1, Decimal("17.25"))
+    assert months.database.query(paid) == [february]
+    TaxiFeatures().run()  # January was counted without it
+    assert months.database.query(paid) == [
+        (JANUARY, 1, 1, Decimal("17.25")),
+        (JANUARY, None, 1, None),
+        february,
+    ]
+    months.load([trip("2024-01-31 23:59:59", payment_type=2)], sha256="other")
+    assert months.database.query(paid)[0] == (JANUARY, 2, 1, Decimal("17.25"))
+    wired.reset("green", JANUARY)
+    assert months.database.query(paid) == [february]
+    check(months.database)
 
 
 # any sequence
