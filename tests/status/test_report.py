@@ -102,6 +102,22 @@ def page_of(kept: Kept) -> Page:
     return Page(write_report(kept.opened, ago(5)))
 
 
+def check_of(check: str) -> str:
+    return f"coalesce(({check})::bigint, 0)"
+
+
+def share_of(check: str) -> str:
+    return f"100.0 * {check_of(check)} / rows_read"
+
+
+def sums_of(check: str) -> str:
+    """How many rows in all, which share of the last month's, and the largest share of a month."""
+    return (
+        f"sum({check_of(check)}), (array_agg({share_of(check)} ORDER BY month DESC))[1], "
+        f"max({share_of(check)})"
+    )
+
+
 def test_every_number_of_a_table_equals_sql(kept: Kept) -> None:
     url, query = kept.database.url, kept.database.query
     for taxi_type in SIZES:
@@ -132,7 +148,7 @@ def test_every_number_of_a_table_equals_sql(kept: Kept) -> None:
     for taxi_type in SIZES:
         loads = query(
             f"SELECT to_char(month, 'YYYY-MM'), rows_read, rows_staged - rows_duplicate, "
-            f"{', '.join(f'coalesce(({check})::bigint, 0)' for check in CHECKS)} "
+            f"{', '.join(map(check_of, CHECKS))} "
             "FROM load_history WHERE taxi_type = %s ORDER BY month DESC",
             taxi_type,
         )
@@ -158,6 +174,61 @@ def test_every_number_of_a_table_equals_sql(kept: Kept) -> None:
         assert [row[1:] for row in ranking] == [
             [zone, f"{trips:,}", f"{share:.2f} %"] for zone, trips, share in zones
         ]
+
+        of_months = query(
+            "SELECT to_char(month, 'YYYY-MM'), rows_staged - rows_duplicate, "
+            f"100.0 * ({' + '.join(map(check_of, CHECKS))}) "
+            "/ rows_read, download_seconds + transform_seconds + stage_seconds + merge_seconds "
+            "FROM load_history WHERE taxi_type = %s ORDER BY month",
+            taxi_type,
+        )
+        cells = [
+            (f"{row[0]}-{number:02}", cell)
+            for row in page.table(
+                f"{taxi_type} {sum(rows for _, rows, *_ in of_months):,} trips in"
+            )
+            for number, cell in enumerate(row[1:], 1)
+        ]
+        assert [each for each in cells if each[1].startswith(("M", "S"))] == [
+            (
+                month,
+                f"{letter}{compact(rows)}{compact(round(float(failed), 1))}"
+                f"{compact(round(seconds, 1))}",
+            )
+            for (month, rows, failed, seconds), (_, letter) in zip(
+                of_months,
+                [(at, cell[0]) for at, cell in cells if cell.startswith(("M", "S"))],
+                strict=True,
+            )
+        ]
+
+        checks = query(
+            f"SELECT {', '.join(map(sums_of, CHECKS))} FROM load_history WHERE taxi_type = %s",
+            taxi_type,
+        )[0]
+        found = page.table(f"{taxi_type}: data quality checks")
+        expected = [
+            [f"{checks[at]:,}", f"{checks[at + 1]:.2f} %", f"{checks[at + 2]:.2f} %"]
+            for at in range(0, len(checks), 3)
+            if checks[at]
+        ]
+        assert [[row[2], row[3], row[4][:-7]] for row in found] == expected
+
+        [(days, trips, a_day, most)] = query(
+            "SELECT count(*), sum(trips), round(avg(trips)), max(trips) FROM daily_trips AS t "
+            f"{in_place} date_trunc('month', t.day) WHERE t.taxi_type = %s",
+            taxi_type,
+        )
+        assert f"{trips:,} trips on {days:,} days, {a_day:,} a day" in page.html
+        assert re.search(rf'class="mark"[^>]*>\d{{4}}-\d\d-\d\d: {most:,}</text>', page.html)
+
+        [(total, slowest)] = query(
+            "SELECT round(sum(seconds)::numeric, 1), round(max(seconds)::numeric, 1) FROM ("
+            "SELECT download_seconds + transform_seconds + stage_seconds + merge_seconds "
+            "AS seconds FROM load_history WHERE taxi_type = %s) AS loads",
+            taxi_type,
+        )
+        assert re.search(rf"{total:,} s for 57 months; most for [\d-]+: {slowest:,} s", page.html)
 
     lines = query(
         "SELECT load_id, taxi_type, to_char(month, 'YYYY-MM'), rows_read, rows_rejected, "
