@@ -54,7 +54,9 @@ def main(folder: Path) -> None:
         sys.exit("the report failed")
     memory = used.ru_maxrss / 1e3
     size = (folder / "report.html").stat().st_size
-    print(f"{size:,} bytes in {seconds:.1f} s, {memory:,.0f} MB at most", file=sys.stderr)
+    cpu = used.ru_utime + used.ru_stime
+    took = f"{seconds:.1f} s ({cpu:.1f} s of this process's CPU), {memory:,.0f} MB at most"
+    print(f"{size:,} bytes in {took}", file=sys.stderr)
     print(folder / "report.html")
 
 

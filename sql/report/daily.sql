@@ -9,6 +9,5 @@ INNER JOIN
         AS loaded (taxi_type, month)
     ON
         daily.taxi_type = loaded.taxi_type
-        AND daily.day >= loaded.month
-        AND daily.day < loaded.month + interval '1 month'
+        AND date_trunc('month', daily.day::timestamp)::date = loaded.month
 ORDER BY daily.taxi_type, daily.day;

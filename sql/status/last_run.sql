@@ -1,4 +1,4 @@
--- Select the run that began last.
+-- Select the run that began last, but for one that only looked.
 SELECT
     run_id,
     host,
@@ -9,5 +9,6 @@ SELECT
     began_at,
     ended_at
 FROM {{ runs_table | identifier }}
+WHERE command NOT LIKE 'TaxiReport%'
 ORDER BY run_id DESC
 LIMIT 1;
