@@ -117,7 +117,7 @@ def fill(url: str, taxi_type: str, first: date, months: int, gaps: Sequence[int]
         """
         INSERT INTO hourly_trips_by_file
         SELECT trips_table, taxi_type, file_month, month, weekday, hour,
-            trips * (25 - abs(18 - hour)) * (5 + weekday) / 9999
+            1 + trips * (25 - abs(18 - hour)) * (5 + weekday) / 9999
         FROM monthly_trips_by_file, generate_series(1, 7) AS weekday, generate_series(0, 23) AS hour
         WHERE taxi_type = %(taxi_type)s
         """,

@@ -162,6 +162,8 @@ def test_every_number_of_a_table_equals_sql(kept: Kept) -> None:
         )
         shown_hours = [cell for row in page.table(f"{taxi_type} most on") for cell in row[1:]]
         assert shown_hours == [compact(trips) for _, _, trips in hours]
+        counts = [trips for _, _, trips in hours]
+        assert f"{max(counts):,} of {sum(counts):,} trips</caption>" in page.html
 
         zones = query(
             "SELECT coalesce(format('zone %%s', location_id), 'no zone'), sum(trips), "
@@ -170,7 +172,11 @@ def test_every_number_of_a_table_equals_sql(kept: Kept) -> None:
             "GROUP BY location_id ORDER BY 2 DESC, coalesce(location_id, 0) LIMIT 15",
             taxi_type,
         )
-        ranking = page.table(f"{taxi_type}: the zones where most")
+        [(of_all,)] = query(
+            f"SELECT sum(trips) FROM zone_pickups AS t {in_place} t.month WHERE t.taxi_type = %s",
+            taxi_type,
+        )
+        ranking = page.table(f"{taxi_type}: the zones where most of {of_all:,} trips begin")
         assert [row[1:] for row in ranking] == [
             [zone, f"{trips:,}", f"{share:.2f} %"] for zone, trips, share in zones
         ]
