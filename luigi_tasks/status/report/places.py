@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -69,12 +70,13 @@ def places(figures: ReportFigures) -> Places | None:
     _, name, _, pickups, _ = rankings[0].rows[0]
     outlines = figures.outlines or ()
     drawn = {each.location_id for each in outlines}
+    counts = {name: sorted(filter(None, trips[name].values())) for name in shown}
     zones = [
         Zone(
             each.path,
             _title(_name(each.location_id, each.zone), each.location_id, trips, shown),
             " ".join(
-                f"m{number}{_level(trips[name], each.location_id)}"
+                f"m{number}{_level(counts[name], trips[name].get(each.location_id, 0))}"
                 for number, name in enumerate(shown)
             ),
         )
@@ -89,14 +91,14 @@ def places(figures: ReportFigures) -> Places | None:
     )
 
 
-def _level(trips: Mapping[int | None, int], zone: int) -> int:
-    """The level of a zone by the place that it has among all: pickups differ a thousandfold."""
-    mine = trips.get(zone, 0)
+def _level(counts: Sequence[int], mine: int) -> int:
+    """The level of a zone by the place that it has among all: pickups differ a thousandfold.
+
+    :param counts: the pickups of each zone that has any, in their order.
+    """
     if not mine:
         return 0
-    counts = sorted(count for count in trips.values() if count)
-    below = sum(count < mine for count in counts)
-    return 1 + min(below * (LEVELS - 1) // len(counts), LEVELS - 2)
+    return 1 + min(bisect_left(counts, mine) * (LEVELS - 1) // len(counts), LEVELS - 2)
 
 
 def _ranking(
