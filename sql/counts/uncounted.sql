@@ -1,6 +1,6 @@
 -- Select the merged months that the tables for analysts lack, or count as they were before the last
 -- load: a package from before these tables has loaded them, or a table is new.
-SELECT
+SELECT -- noqa: disable=LT02
     last_load.taxi_type,
     last_load.month
 FROM (

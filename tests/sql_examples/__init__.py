@@ -37,7 +37,7 @@ markers = {"names": "text", "outlines": "text", "without_outlines": "text"}
 schema, schemas = "taxi", ["taxi"]
 wanted = [(table, ["unique_row_id"])]
 key = partition_key = "a_key"
-is_only = becomes_partition = are_new = is_new = True
+is_only = is_counted = becomes_partition = are_new = is_new = True
 growth = 1.0
 description = role = hashed = "text"
 new = ["request_source"]
