@@ -242,7 +242,7 @@ def test_months_are_shown_in_ranges() -> None:
 def test_a_run_brings_the_tables_of_an_earlier_version_up_to_date(months: Months) -> None:
     opened = config.open_warehouse()
     warehouse.prepare(opened, "test")
-    months.database.query("DROP TABLE months_seen")
+    months.database.query("DROP TABLE months_seen CASCADE")
     months.database.query("UPDATE warehouse_version SET migration = 7")
     run = warehouse.RunFacts("host", 1, "somebody", None, "TaxiMerge")
     warehouse.Heartbeat.begin(opened, run).stop()

@@ -681,7 +681,7 @@ def test_the_central_scheduler_shows_how_far_a_download_is(
         message = wait_for(half_done)
         [run] = at_once(process)
     succeeded(run)
-    assert re.fullmatch(r"fetching green 2024-01: [\d.]+k?B of [\d.]+kB", message)
+    assert re.fullmatch(r"fetching green 2024-01: [\d.]+ k?B of [\d.]+ kB", message)
     done = ask_scheduler(scheduler, "task_list", status="DONE", upstream_status="")
     merge = next(task for name, task in done.items() if name.startswith("TaxiMerge"))
     assert merge["status_message"].startswith("inserted 8000 rows")
