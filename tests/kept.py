@@ -1,13 +1,19 @@
 """A warehouse whose ledger is made up, for tests of what is shown of it."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 from conftest import Database
 from dateutil.relativedelta import relativedelta
+from months import close_sessions
 
-from luigi_tasks import warehouse
+from luigi_tasks import config, warehouse
 from luigi_tasks.months import Month
 from luigi_tasks.status import Overview, read_overview
 from luigi_tasks.tables import Warehouse
@@ -19,6 +25,19 @@ LAST = date.today().replace(day=1) - relativedelta(months=1)
 def ago(months: int) -> date:
     """The first day of a month, counted back from the last one that is over."""
     return LAST - relativedelta(months=months)
+
+
+@contextmanager
+def kept_in(
+    database: Database, settings: Callable[[str, str, str], None], folder: Path
+) -> Iterator[Kept]:
+    """A database as the warehouse of the settings, with its tables; its sessions end with it."""
+    settings("warehouse", "url", database.url)
+    settings("storage", "root", str(folder))
+    opened = config.open_warehouse()
+    warehouse.prepare(opened, "test")
+    yield Kept(database, opened)
+    close_sessions()
 
 
 @dataclass

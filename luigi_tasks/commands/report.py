@@ -17,6 +17,6 @@ def report() -> None:
     The task TaxiReport writes the same.
     """
     from luigi_tasks.status.report import write_report
-    from luigi_tasks.tasks import RangeMonthly, TaxiMerge
+    from luigi_tasks.tasks.ranges import start_of_ranges
 
-    click.echo(write_report(open_warehouse(), RangeMonthly(of=TaxiMerge).start))
+    click.echo(write_report(open_warehouse(), start_of_ranges()))

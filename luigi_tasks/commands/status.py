@@ -21,14 +21,14 @@ def status(taxi_types: str | None, as_document: bool) -> None:
     exit code is 30 if a month has failed, 20 if one is to be loaded or is late, and else 0.
     """
     from luigi_tasks.status import exit_code, read_overview
-    from luigi_tasks.tasks import RangeMonthly, TaxiMerge
+    from luigi_tasks.tasks.ranges import start_of_ranges
 
     named = (taxi_types or "").replace(",", " ").split()
     for name in named:
         if name not in TAXI_TYPES:
             raise click.BadParameter(f"{name}: must be one of {', '.join(TAXI_TYPES)}")
     opened = open_warehouse()
-    overview = read_overview(opened, RangeMonthly(of=TaxiMerge).start, named)
+    overview = read_overview(opened, start_of_ranges(), named)
     if as_document:
         from luigi_tasks.status.document import as_json
 

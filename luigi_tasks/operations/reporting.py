@@ -45,12 +45,15 @@ def end(
     exit_code: int | None,
     error: str | None = None,
     unpublished: Mapping[str, int] | None = None,
+    *,
+    has_worked: bool = False,
 ) -> None:
     """End this process's run, and report it.
 
     :param state: ``succeeded``, ``failed`` or ``cancelled``.
     :param error: why the run itself failed, on one line.
     :param unpublished: how many of the months that it was asked for aren't published, by service.
+    :param has_worked: whether it has done anything, though it may have loaded no month.
     """
     run = runs.current()
     if run is None:
@@ -58,7 +61,7 @@ def end(
     line, has_news = "", False
     if state != "cancelled" and run.run_id is not None:
         try:
-            line, has_news = summarise(run, unpublished or {})
+            line, has_news = summarise(run, unpublished or {}, has_worked=has_worked)
         except TaxiError as unknown:
             logger.info("the run can't be summed up: %s", unknown)
     if run.unrecorded and state == "succeeded":

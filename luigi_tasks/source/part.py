@@ -137,7 +137,7 @@ class Part:
         """
         from luigi_tasks import formats
 
-        size, wanted = self.size, "parquet, CSV or JSON" if must_be_read else "a month's trips"
+        size, wanted = self.size, "parquet, CSV or JSON" if must_be_read else "a data file"
         with self.path.open("rb") as file:
             head = file.read(formats.HEAD)
         file_format = formats.detect_format(head)

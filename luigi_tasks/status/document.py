@@ -25,7 +25,7 @@ def as_json(overview: Overview) -> str:
             "bytes": sum(each.bytes or 0 for each in months),
             "rejects": sum(each.rejects or 0 for each in months),
         },
-        "uncounted": overview.uncounted,
+        "uncounted": len(overview.uncounted),
         "last_run": _run(overview.last_run) if overview.last_run else None,
         "next": _month(awaited) if awaited else None,
         "months": [_month(each) for each in months],

@@ -27,7 +27,7 @@ def needs(overview: Overview) -> Iterator[tuple[str, str, bool]]:
         if months and state == due.MISSING:
             yield "", f"{messages.program('luigi-tasks')} run", True
     if overview.uncounted:
-        number = counted(overview.uncounted, "month")
+        number = counted(len(overview.uncounted), "month")
         yield "uncounted", f"{number} that daily_trips and the like don't have yet", False
         yield "", f"{messages.luigi()} TaxiFeatures", True
 

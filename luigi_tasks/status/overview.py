@@ -28,15 +28,15 @@ TO_BE_LOADED = (due.MISSING, due.CORRECTED)
 class Overview:
     """The months of some services, in the catalog's order, and the run that began last.
 
-    ``place`` is where the warehouse is, without its password. ``uncounted`` is how many merged
-    months the tables for analysts lack.
+    ``place`` is where the warehouse is, without its password. ``uncounted`` are the merged
+    months that the tables for analysts lack.
     """
 
     place: str
     months: Sequence[MonthState]
     last_run: LastRun | None
     made_at: datetime
-    uncounted: int = 0
+    uncounted: Sequence[Month] = ()
 
     @property
     def by_service(self) -> dict[str, list[MonthState]]:
@@ -77,7 +77,7 @@ def read_overview(opened: Warehouse, start: date, taxi_types: Sequence[str] = ()
         months=[each for each in months if not taxi_types or each.month.taxi_type in taxi_types],
         last_run=last_run,
         made_at=datetime.now(timezone.utc),
-        uncounted=len(warehouse.uncounted_months(opened)),
+        uncounted=warehouse.uncounted_months(opened),
     )
 
 

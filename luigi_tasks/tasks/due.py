@@ -14,7 +14,7 @@ from luigi_tasks.operations.due import DueMonth
 from luigi_tasks.tasks import script
 from luigi_tasks.tasks.chain import TaxiMerge
 from luigi_tasks.tasks.month import CheckedTask, MonthTask
-from luigi_tasks.tasks.ranges import RangeMonthly, remove_left_over
+from luigi_tasks.tasks.ranges import remove_left_over, start_of_ranges
 from luigi_tasks.tasks.upkeep import TaxiRefresh
 
 logger = logging.getLogger("luigi-interface.due")
@@ -48,7 +48,7 @@ class TaxiDue(CheckedTask, luigi.WrapperTask):
             opened, settings = self.warehouse, config.digest(script.identity())
             checked = warehouse.last_corrections(opened)
             first_of_month = date.today().replace(day=1)
-            start = RangeMonthly(of=TaxiMerge).start
+            start = start_of_ranges()
             self._due, corrected = {}, []
             for taxi_type, first in due.first_wanted(opened, start).items():
                 last = checked.get(taxi_type)

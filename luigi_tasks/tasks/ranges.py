@@ -145,6 +145,12 @@ class RangeByMinutes(_OfDates, luigi.tools.range.RangeByMinutes):
     """Luigi's, for tasks of others."""
 
 
+def start_of_ranges() -> date:
+    """The first month of a range that names no other, by ``[RangeMonthly] start``."""
+    start: date = RangeMonthly(of=TaxiMerge).start
+    return start
+
+
 @RangeMonthly.event_handler(luigi.Event.DEPENDENCY_PRESENT)
 def clean_up_after_killed_run(_: RangeMonthly) -> None:
     """A run with nothing to do still removes what one that was killed has left."""

@@ -5,10 +5,8 @@ from typing import Any
 
 import luigi
 
-from luigi_tasks.status.report import write_report
-from luigi_tasks.tasks.chain import TaxiMerge
 from luigi_tasks.tasks.month import CheckedTask
-from luigi_tasks.tasks.ranges import RangeMonthly
+from luigi_tasks.tasks.ranges import start_of_ranges
 
 logger = logging.getLogger("luigi-interface.report")
 
@@ -27,6 +25,8 @@ class TaxiReport(CheckedTask, luigi.Task):
         return self._is_written
 
     def run(self) -> None:
-        path = write_report(self.warehouse, RangeMonthly(of=TaxiMerge).start)
+        from luigi_tasks.status.report import write_report
+
+        path = write_report(self.warehouse, start_of_ranges())
         self._is_written = True
         logger.info("the report is %s", path)

@@ -62,7 +62,8 @@ class Worker(luigi.worker.Worker):
             _show_loads()
             has_succeeded = code in (0, retcode().missing_data)
             state = "succeeded" if has_succeeded else "cancelled" if gave_way else "failed"
-            reporting.end(state, code, unpublished=_unpublished(found))
+            has_worked = any(not isinstance(t, luigi.WrapperTask) for t in found["completed"])
+            reporting.end(state, code, unpublished=_unpublished(found), has_worked=has_worked)
         return False
 
     def _exit_code(self, found: dict[str, Any]) -> int:
@@ -163,10 +164,11 @@ def _show_loads() -> None:
     if run is None or run.run_id is None or not bar.is_terminal() or not logs.shows_info():
         return
     try:
-        loads = warehouse.run_months(run.warehouse, run.run_id)
+        found = warehouse.run_months(run.warehouse, run.run_id)
     except TaxiError as error:
         logger.info("what became of the months can't be shown: %s", error)
         return
+    loads = [each for each in found if each.is_loaded or each.error is not None]
     if len(loads) > 1:
         from rich.console import Console
 

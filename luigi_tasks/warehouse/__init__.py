@@ -34,7 +34,6 @@ from luigi_tasks.warehouse.attempts import (
     last_failures,
     record_wait,
     run_months,
-    run_summary,
     unfinished_runs,
 )
 from luigi_tasks.warehouse.connection import Cursor, connect, url
@@ -178,7 +177,6 @@ __all__ = [
     "report_figures",
     "reset",
     "run_months",
-    "run_summary",
     "set_marker",
     "set_reader",
     "stage",

@@ -54,9 +54,11 @@ class Failure:
 
 @dataclass(frozen=True)
 class RunMonth:
-    """What became of a month in a run: what was loaded of it, or why that failed."""
+    """What became of a month in a run: what was loaded of it, or why that failed; or neither, where
+    another run has loaded it."""
 
     month: Month
+    is_loaded: bool
     rows: int
     rejects: int
     seconds: float
@@ -165,13 +167,8 @@ def forget_failures(warehouse: Warehouse, month: Month) -> None:
         execute(cursor, "runs/forget_failures.sql", **_of(month))
 
 
-def run_summary(warehouse: Warehouse, run_id: int) -> list[tuple[str, int, int, int]]:
-    """What a run did, by service: months loaded, rows inserted, months that failed."""
-    return query(warehouse, f"summary of run {run_id}", "runs/summary.sql", run_id=run_id)
-
-
 def run_months(warehouse: Warehouse, run_id: int) -> list[RunMonth]:
-    """What became of the months that a run has loaded or tried, by service and in order."""
+    """What became of the months that a run has had in hand, by service and in order."""
     found = query(warehouse, f"months of run {run_id}", "runs/months.sql", run_id=run_id)
     return [RunMonth(Month(taxi_type, month), *facts) for taxi_type, month, *facts in found]
 

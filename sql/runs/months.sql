@@ -1,7 +1,8 @@
--- Select what became of each month that a run has loaded, or has failed to load.
+-- Select what became of each month of a run: whether it was loaded, or why that failed.
 SELECT
     attempt.taxi_type,
     attempt.month,
+    loaded.load_id IS NOT NULL AS is_loaded,
     coalesce(loaded.rows_inserted, 0)::bigint AS rows_inserted,
     coalesce(loaded.rows_rejected, 0)::bigint AS rows_rejected,
     coalesce(loaded.seconds, 0) AS seconds,
@@ -27,7 +28,5 @@ LEFT JOIN LATERAL (
     ORDER BY history.load_id DESC
     LIMIT 1
 ) AS loaded ON TRUE
-WHERE
-    attempt.run_id = {{ run_id | value }}
-    AND (loaded.load_id IS NOT NULL OR attempt.state = 'failed')
+WHERE attempt.run_id = {{ run_id | value }}
 ORDER BY attempt.taxi_type, attempt.month;

@@ -13,10 +13,8 @@ from pathlib import Path
 import pytest
 from conftest import PYTHON, Database, Luigi, Server, lasting_database
 from filled import SIZES, draw_zones, empty, fill
-from kept import LAST, Kept, ago
-from months import close_sessions
+from kept import LAST, Kept, ago, kept_in
 
-from luigi_tasks import config, warehouse
 from luigi_tasks.catalog import QUALITY_CHECKS
 from luigi_tasks.errors import TaxiError
 from luigi_tasks.status.report import write_report
@@ -88,14 +86,10 @@ def prepared(server: Server) -> Iterator[Database]:
 
 @pytest.fixture
 def kept(prepared: Database, settings: Set, tmp_path: Path) -> Iterator[Kept]:
-    settings("warehouse", "url", prepared.url)
-    settings("storage", "root", str(tmp_path / "data"))
-    opened = config.open_warehouse()
-    warehouse.prepare(opened, "test")
-    prepared.query("TRUNCATE runs, load_attempts, alarms, months_seen, taxi_zones")
-    empty(prepared.url)
-    yield Kept(prepared, opened)
-    close_sessions()
+    with kept_in(prepared, settings, tmp_path / "data") as kept:
+        prepared.query("TRUNCATE runs, load_attempts, alarms, months_seen, taxi_zones")
+        empty(prepared.url)
+        yield kept
 
 
 def page_of(kept: Kept) -> Page:

@@ -14,11 +14,11 @@ from typing import Any
 import jsonschema_rs
 import pytest
 from conftest import PYTHON, ROOT, Database, Luigi, Published, Server, lasting_database
-from kept import LAST, Kept, ago
+from kept import LAST, Kept, ago, kept_in
 from months import close_sessions
 from rich.console import Console
 
-from luigi_tasks import config, warehouse
+from luigi_tasks import config
 from luigi_tasks.errors import TaxiError
 from luigi_tasks.months import Month
 from luigi_tasks.status import Overview, command_of, exit_code, read_overview
@@ -39,14 +39,10 @@ def prepared(server: Server) -> Iterator[Database]:
 
 @pytest.fixture
 def kept(prepared: Database, settings: Set, tmp_path: Path) -> Iterator[Kept]:
-    settings("warehouse", "url", prepared.url)
-    settings("storage", "root", str(tmp_path / "data"))
-    opened = config.open_warehouse()
-    warehouse.prepare(opened, "test")
     tables = "runs, load_attempts, alarms, table_updates, load_history, months_seen, counted_loads"
-    prepared.query(f"TRUNCATE {tables}")
-    yield Kept(prepared, opened)
-    close_sessions()
+    with kept_in(prepared, settings, tmp_path / "data") as kept:
+        prepared.query(f"TRUNCATE {tables}")
+        yield kept
 
 
 @pytest.fixture

@@ -231,6 +231,7 @@ def loads(months: int, taxi_types: tuple[str, ...] = ("green",)) -> list[RunMont
     return [
         RunMonth(
             Month(taxi_type, date(2014 + number // 12, number % 12 + 1, 1)),
+            is_loaded=number != 4,
             rows=1_000_000 + number,
             rejects=number,
             seconds=1.5,

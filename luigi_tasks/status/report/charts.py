@@ -201,15 +201,8 @@ def binned(days: Sequence[tuple[date, int]], most: int = MOST_POINTS) -> Iterato
     size = max(1, math.ceil(len(days) / most))
     if 3 < size < _WEEK:
         size = _WEEK  # whole weeks have no ripple of weekends
-    run: list[Bin] = []
-    for at in _runs(days):
-        for start in range(0, len(at), size):
-            part = at[start : start + size]
-            amounts = [amount for _, amount in part]
-            middle = part[0][0] + timedelta(days=len(part) / 2)
-            run.append(Bin(middle, min(amounts), sum(amounts) / len(amounts), max(amounts)))
-        yield run
-        run = []
+    for run in _runs(days):
+        yield [Bin.of(run[start : start + size]) for start in range(0, len(run), size)]
 
 
 @dataclass(frozen=True)
@@ -220,6 +213,12 @@ class Bin:
     least: int
     mean: float
     most: int
+
+    @classmethod
+    def of(cls, days: Sequence[tuple[date, int]]) -> Bin:
+        amounts = [amount for _, amount in days]
+        middle = days[0][0] + timedelta(days=len(days) / 2)
+        return cls(middle, min(amounts), sum(amounts) / len(amounts), max(amounts))
 
 
 def _runs(days: Sequence[tuple[date, int]]) -> Iterator[Sequence[tuple[date, int]]]:

@@ -58,25 +58,16 @@ def write_report(opened: Warehouse, start: date) -> Path:
     merged = [each.load_id for each in overview.months if each.load_id is not None]
     figures = warehouse.report_figures(opened, merged)
     rejects = read_rejects(opened.root, figures.loads)
-    uncounted = warehouse.uncounted_months(opened)
     path = config.report_file()
     try:
-        _replace(path, render(overview, figures, rejects, uncounted))
+        _replace(path, render(overview, figures, rejects))
     except OSError as error:
         raise TaxiError(f"[report] file: {error}") from None
     return path
 
 
-def render(
-    overview: Overview,
-    figures: ReportFigures,
-    rejects: Rejects,
-    uncounted: Sequence[Month] = (),
-) -> str:
-    """The page as HTML.
-
-    :param uncounted: merged months that the tables for analysts lack.
-    """
+def render(overview: Overview, figures: ReportFigures, rejects: Rejects) -> str:
+    """The page as HTML."""
     style = _templates().get_template("style.css").render(colours=colours, levels=trips.LEVELS)
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     parts = _parts(overview, figures)
@@ -85,7 +76,7 @@ def render(
         style=style,
         style_digest=digest,
         rejects=rejects,
-        missing=_missing(figures, uncounted),
+        missing=_missing(figures, overview.uncounted),
         **_head(overview),
         **parts,
     )
