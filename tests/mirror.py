@@ -112,6 +112,8 @@ class Mirror:
         self.at_once = self.most_at_once = 0
         self.counting = threading.Lock()
         self.stopping = threading.Event()
+        self.released = threading.Event()  # while it isn't set, bodies are held back
+        self.released.set()
         handler = type("Handler", (_Handler,), {"mirror": self})
         self._server = ThreadingHTTPServer(("127.0.0.1", port), handler)
         self._server.daemon_threads = False  # so that closing waits for every answer to end
@@ -129,6 +131,7 @@ class Mirror:
 
     def __exit__(self, *_: object) -> None:
         self.stopping.set()
+        self.released.set()
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
@@ -232,6 +235,7 @@ class _Handler(BaseHTTPRequestHandler):
         if self.command == "HEAD":
             return
         end = min(stop.after, len(body)) if stop else len(body)
+        self.mirror.released.wait()
         try:
             for at in range(0, end, self.mirror.piece):
                 if self.mirror.delay and self.mirror.stopping.wait(self.mirror.delay):

@@ -29,15 +29,14 @@ def mirror(luigi_command: Luigi, published: Published) -> Iterator[Mirror]:
         yield running
 
 
-def start(command: Luigi, mirror: Mirror, seconds: float) -> "subprocess.Popen[str]":
-    """Start a run whose download takes so long, and wait until that has begun."""
-    mirror.delay = seconds
+def start(command: Luigi, mirror: Mirror) -> "subprocess.Popen[str]":
+    """Start a run that downloads until the mirror is released, and wait until that has begun."""
+    mirror.released.clear()
     process = command.start("TaxiMerge", *MERGE)
     deadline = time.monotonic() + 60
     while not mirror.asked("GET"):
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    mirror.delay = 0
     return process
 
 
@@ -96,9 +95,10 @@ def test_a_passing_fault_is_tried_again(
 def test_a_killed_run_is_found_to_have_died_by_the_next(
     luigi_command: Luigi, database: Database, mirror: Mirror
 ) -> None:
-    process = start(luigi_command, mirror, 30)
+    process = start(luigi_command, mirror)
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
+    mirror.released.set()
     assert [state for _, state, *_ in runs(database)] == ["running"]
     assert luigi_command("TaxiMerge", *MERGE).code == 0
     assert [state for _, state, *_ in runs(database)] == ["cancelled", "succeeded"]
@@ -113,11 +113,12 @@ def test_a_second_run_gives_way_or_fails(
     behavior: str,
     code: int,
 ) -> None:
-    first = start(luigi_command, mirror, 15)
+    first = start(luigi_command, mirror)
     second = luigi_command("TaxiMerge", *MERGE, "--concurrency-behavior", behavior)
     assert second.code == code, second.output
     assert "another run is at work on it" in second.output
     assert f"luigi_tasks {first.pid} on" in second.output
+    mirror.released.set()
     output, _ = first.communicate(timeout=120)
     assert first.returncode == 0, output
     assert [each for _, each, *_ in runs(database)] == [
@@ -129,7 +130,7 @@ def test_a_second_run_gives_way_or_fails(
 def test_a_second_run_that_queues_says_for_whom(
     luigi_command: Luigi, database: Database, mirror: Mirror
 ) -> None:
-    first = start(luigi_command, mirror, 6)
+    first = start(luigi_command, mirror)
     second = luigi_command.start("TaxiMerge", *MERGE)
     waiting = "SELECT waiting_for FROM runs WHERE state = 'waiting'"
     deadline = time.monotonic() + 60
@@ -139,6 +140,7 @@ def test_a_second_run_that_queues_says_for_whom(
     [(message,)] = found
     assert "another run is at work on green 2024-01" in message
     assert f"luigi_tasks {first.pid} on" in message
+    mirror.released.set()
     outputs = [process.communicate(timeout=120)[0] for process in (first, second)]
     assert [first.returncode, second.returncode] == [0, 0], outputs
     assert [each for _, each, *_ in runs(database)] == ["succeeded"] * 2
@@ -148,9 +150,10 @@ def test_a_second_run_that_queues_says_for_whom(
 def test_a_wait_for_another_run_ends(
     luigi_command: Luigi, database: Database, mirror: Mirror
 ) -> None:
-    first = start(luigi_command, mirror, 15)
+    first = start(luigi_command, mirror)
     second = luigi_command("TaxiMerge", *MERGE, "--concurrency-queue-timeout", "0.02")
     assert second.code == 30
     assert "gave up after 0.02 minutes, [concurrency] queue_timeout" in second.output
+    mirror.released.set()
     output, _ = first.communicate(timeout=120)
     assert first.returncode == 0, output
