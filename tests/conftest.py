@@ -320,6 +320,13 @@ def folder_url(folder: Path) -> str:
 @pytest.fixture
 def settings() -> Iterator[Callable[[str, str, str], None]]:
     """Sets a value of Luigi's configuration, by section and key, for one test."""
+    with changed_settings() as change:
+        yield change
+
+
+@contextmanager
+def changed_settings() -> Iterator[Callable[[str, str, str], None]]:
+    """Sets values of Luigi's configuration, which are as before in the end."""
     configuration = luigi.configuration.get_config()
     before = {name: dict(configuration.items(name, raw=True)) for name in configuration.sections()}
     yield configuration.set

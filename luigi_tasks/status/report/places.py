@@ -70,7 +70,10 @@ def places(figures: ReportFigures) -> Places | None:
     _, name, _, pickups, _ = rankings[0].rows[0]
     outlines = figures.outlines or ()
     drawn = {each.location_id for each in outlines}
-    counts = {name: sorted(filter(None, trips[name].values())) for name in shown}
+    counts = {
+        name: sorted(count for zone, count in trips[name].items() if zone in drawn and count)
+        for name in shown
+    }
     zones = [
         Zone(
             each.path,
@@ -94,7 +97,7 @@ def places(figures: ReportFigures) -> Places | None:
 def _level(counts: Sequence[int], mine: int) -> int:
     """The level of a zone by the place that it has among all: pickups differ a thousandfold.
 
-    :param counts: the pickups of each zone that has any, in their order.
+    :param counts: the pickups of each zone on the map that has any, in their order.
     """
     if not mine:
         return 0
