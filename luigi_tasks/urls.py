@@ -13,6 +13,29 @@ _HTTP = ("http", "https")
 # Any other scheme belongs to a store, and fsspec has to know it.
 _BUILT_IN = (*_HTTP, "file")
 
+#: What the query of a warehouse's URL may have, and a message may show.
+_NO_SECRETS = {
+    "application_name",
+    "channel_binding",
+    "connect_timeout",
+    "dbname",
+    "gssencmode",
+    "host",
+    "hostaddr",
+    "keepalives",
+    "keepalives_idle",
+    "options",
+    "passfile",
+    "port",
+    "service",
+    "sslcert",
+    "sslkey",
+    "sslmode",
+    "sslrootcert",
+    "target_session_attrs",
+    "user",
+}
+
 _UNREADABLE = (
     "the host or port of the source URL can't be read;"
     " write special characters in a user or password as %XX"
@@ -92,6 +115,18 @@ def redacted(text: str) -> str:
     """
     written = _without_user(getattr(text, "written", text))
     return re.sub(r"(?<=[?&])([^=&#\s]+=)[^&#\s]+", r"\1...", written)
+
+
+def without_password(text: str) -> str:
+    """A warehouse's URL with its user and host, and what of its query is known to be no secret."""
+    written: str = getattr(text, "written", text)
+    start, slashes, rest = written.partition("//")
+    user, at, rest = rest.rpartition("@")  # a password may have a / or an @, though it shouldn't
+    rest, mark, query = rest.partition("?")
+    shown = [each for each in query.split("&") if each.partition("=")[0] in _NO_SECRETS]
+    return f"{start}{slashes}{user.partition(':')[0]}{at}{rest}{mark if shown else ''}" + "&".join(
+        shown
+    )
 
 
 def origin(text: str) -> str:

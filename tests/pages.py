@@ -1,5 +1,6 @@
 """The report as a reader of HTML finds it."""
 
+import html
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -55,6 +56,12 @@ class Page(HTMLParser):
         """The rows of the body of the table whose caption has these words."""
         [found] = [rows for caption, rows in self.tables.items() if words in caption]
         return found[1:]
+
+    @property
+    def lines(self) -> list[str]:
+        """The lines to run."""
+        needs = self.html.split('<dl class="needs">')[1].split("</dl>")[0]
+        return [html.unescape(each) for each in re.findall(r"<code>(.*?)</code>", needs)]
 
     def chart(self, chart_id: str) -> str:
         """The markup of a chart, or of a line of data quality."""

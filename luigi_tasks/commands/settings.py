@@ -5,7 +5,6 @@ from typing import Any
 
 import click
 import luigi
-from luigi.configuration import LuigiTomlParser, get_config
 
 from luigi_tasks import config
 from luigi_tasks.errors import TaxiError
@@ -23,9 +22,7 @@ def setting(section: type[luigi.Config], key: str) -> Callable[[Any], Any]:
 
     def override(_context: click.Context, _option: click.Parameter, value: str | None) -> None:
         if value:
-            settings = get_config()
-            is_toml = isinstance(settings, LuigiTomlParser)  # which has no % to double
-            settings.set(name, key, value if is_toml else value.replace("%", "%%"))
+            config.override(name, key, value)
 
     return click.option(
         f"--{name}-{key}".replace("_", "-"),

@@ -5,6 +5,7 @@ Only tasks and commands read them; everything below is handed what it needs.
 
 from luigi_tasks.config import defaults
 from luigi_tasks.config.checks import check
+from luigi_tasks.config.flags import given_flags, hides_password, override
 from luigi_tasks.config.parameters import (
     MonthParameter,
     OptionalMonthParameter,
@@ -51,11 +52,14 @@ __all__ = [
     "cleanup",
     "concurrency",
     "digest",
+    "given_flags",
+    "hides_password",
     "log",
     "log_file",
     "metrics",
     "month_tables",
     "open_warehouse",
+    "override",
     "quality",
     "report",
     "report_file",

@@ -15,12 +15,15 @@ from typing import Any
 from luigi.parameter import BoolParameter
 from luigi.task_register import Register, TaskClassException
 
+from luigi_tasks import config
 from luigi_tasks.months import Month
 from luigi_tasks.operations.law import Change
 from luigi_tasks.operations.outcome import Outcome
 from luigi_tasks.texts import printable, shortened
 from luigi_tasks.urls import redacted
 
+#: The variables that name the settings.
+VARIABLES = ("LUIGI_CONFIG_PATH", "LUIGI_CONFIG_PARSER")
 IMPLICIT = BoolParameter.IMPLICIT_PARSING
 #: Characters of an error that a message has.
 LONGEST_ERROR = 600
@@ -154,7 +157,7 @@ def _run_again(month: Month, step: str) -> str:
 
 def command(task: str, month: Month) -> str:
     """The line for a shell that runs a task of a month, from any folder."""
-    return f"{from_here()}{luigi()} {of_month(task, month)}"
+    return f"{from_here()}{luigi(of_month(task, month))}"
 
 
 def of_month(task: str, month: Month) -> str:
@@ -171,7 +174,7 @@ def _again(command: str) -> str:
     try:
         parameters = dict(Register.get_task_cls(task).get_params())
     except TaskClassException:
-        return f"{_start()} ..."
+        return f"{from_here()}{luigi('...')}"
     flags = []
     for name, _, value in (each.partition("=") for each in values):
         flag = f"--{name.replace('_', '-')}"
@@ -182,7 +185,7 @@ def _again(command: str) -> str:
             flags += [flag] if value == "True" else []
         else:
             flags.append(f"{flag} {shlex.quote(value)}")
-    return printable(redacted(" ".join([_start(), task, *flags])))
+    return printable(from_here() + luigi(redacted(" ".join([task, *flags]))))
 
 
 def _default(parameter: Any) -> str | None:
@@ -193,30 +196,33 @@ def _default(parameter: Any) -> str | None:
         return None
 
 
-def _start() -> str:
-    """The beginning of a line for a shell, from any folder, with the settings of this run."""
-    return from_here() + luigi()
-
-
 def from_here() -> str:
     """What has a line for a shell work from any folder."""
     return printable(f"cd {shlex.quote(str(Path.cwd()))} && ")
 
 
-def luigi() -> str:
-    """How this folder's shell calls ``luigi`` with the settings and the tasks of this run."""
-    words = sys.argv
-    named = next((b for a, b in pairwise(words) if a == "--module"), "luigi_tasks")
-    return f"{program('luigi')} --module {printable(shlex.quote(named))}"
+def luigi(words: str) -> str:
+    """The line of this folder's shell that runs a task with the settings and the tasks of this run.
+
+    :param words: the task and its parameters.
+    """
+    named = next((b for a, b in pairwise(sys.argv) if a == "--module"), "luigi_tasks")
+    return program("luigi", f"--module {shlex.quote(named)} {words}")
 
 
-def program(name: str) -> str:
-    """How this folder's shell calls a program of this Python, with the settings of this run."""
+def program(name: str, words: str) -> str:
+    """The line of this folder's shell that calls a program of this Python with the settings of this
+    run: those of its files, and those that it was given by flags, without a password."""
     folder, path = Path.cwd(), Path(sys.executable).with_name(name)
     shown = path.relative_to(folder) if path.is_relative_to(folder) else path
-    named = os.environ.get("LUIGI_CONFIG_PATH")
-    settings = f"LUIGI_CONFIG_PATH={shlex.quote(named)} " if named else ""
-    return printable(f"{settings}{shlex.quote(str(shown))}")
+    named = [
+        f"{variable}={shlex.quote(os.environ[variable])}"
+        for variable in VARIABLES
+        if os.environ.get(variable)
+    ]
+    flags = shlex.join(config.given_flags())
+    line = " ".join([*named, shlex.quote(str(shown)), words, flags])
+    return printable(line.rstrip())
 
 
 def _error(text: str | None) -> str:

@@ -18,9 +18,8 @@ from pathlib import Path
 from cronsim import CronSim, CronSimError
 
 from luigi_tasks.errors import TaxiError
+from luigi_tasks.operations.messages import VARIABLES
 
-#: The variables that name the settings, which cron wouldn't hand on.
-VARIABLES = ("LUIGI_CONFIG_PATH", "LUIGI_CONFIG_PARSER")
 #: Bytes that a command in a crontab may have.
 LONGEST_COMMAND = 998
 
@@ -42,6 +41,7 @@ class Call:
         here, logical = Path.cwd(), Path(os.environ.get("PWD", ""))
         if logical.is_absolute() and logical.exists() and logical.samefile(here):
             here = logical  # a link to the present release, for example, stays one
+        # cron wouldn't hand them on
         settings = {name: os.environ[name] for name in VARIABLES if os.environ.get(name)}
         if path := settings.get("LUIGI_CONFIG_PATH"):
             settings["LUIGI_CONFIG_PATH"] = str(here / path)

@@ -15,6 +15,7 @@ from itertools import zip_longest
 from rich.console import Console
 from rich.text import Text
 
+from luigi_tasks import config
 from luigi_tasks.operations import due
 from luigi_tasks.status import colours
 from luigi_tasks.status.needs import needs, news
@@ -45,7 +46,7 @@ def draw(overview: Overview, console: Console) -> None:
         for line in _side_by_side(services[at : at + a_row]):
             console.print(line, soft_wrap=True)
     console.print()
-    for label, text, is_command in (*needs(overview), *news(overview)):
+    for label, text, is_command in (*_needs(overview), *news(overview)):
         if is_command:
             # where it isn't read by a person, it is one line, however wide
             parts = _command(text, console.width - 2) if console.is_terminal else [text]
@@ -75,6 +76,13 @@ def _head(overview: Overview, width: int) -> Iterator[Text]:
                 line = Text()
             line = Text("   ").join([line, part]) if line else part
     yield line
+
+
+def _needs(overview: Overview) -> Iterator[tuple[str, str, bool]]:
+    found = list(needs(overview))
+    yield from found
+    if config.hides_password() and any(is_command for _, _, is_command in found):
+        yield "password", "it isn't shown: PGPASSWORD or ~/.pgpass has to give it", False
 
 
 def _side_by_side(services: Sequence[list[Text]]) -> Iterator[Text]:

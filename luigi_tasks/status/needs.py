@@ -25,11 +25,11 @@ def needs(overview: Overview) -> Iterator[tuple[str, str, bool]]:
         if months and state not in ("merged", due.UNPUBLISHED):
             yield from _of_state(state, months)
         if months and state == due.MISSING:
-            yield "", f"{messages.program('luigi-tasks')} run", True
+            yield "", messages.program("luigi-tasks", "run"), True
     if overview.uncounted:
         number = counted(len(overview.uncounted), "month")
         yield "uncounted", f"{number} that daily_trips and the like don't have yet", False
-        yield "", f"{messages.luigi()} TaxiFeatures", True
+        yield "", messages.luigi("TaxiFeatures"), True
 
 
 def news(overview: Overview) -> Iterator[tuple[str, str, bool]]:

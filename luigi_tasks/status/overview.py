@@ -147,7 +147,6 @@ def command_of(month: MonthState) -> str | None:
         again = ["TaxiReset", "TaxiMerge"] if month.cause == "content" else ["TaxiMerge"]
         tasks[due.FAILED] = ["TaxiRefresh"] if month.is_merged else again
     lines = [
-        f"{messages.luigi()} {messages.of_month(task, month.month)}"
-        for task in tasks.get(month.state, [])
+        messages.luigi(messages.of_month(task, month.month)) for task in tasks.get(month.state, [])
     ]
     return " && ".join(lines) or None

@@ -188,3 +188,21 @@ def test_the_task_and_the_command_write_the_same(command_merged: Luigi) -> None:
     )
     assert ran_again.stdout.strip() == str(path), ran_again.stderr
     assert Page(path).tables == by_task.tables
+
+
+@pytest.mark.slow
+def test_a_line_of_the_page_mends_the_warehouse_that_flags_named(command_merged: Luigi) -> None:
+    """Of a shell in the folder that the page names, and without a file of settings there."""
+    command_merged.settings["--storage-root"] = "my data"
+    assert command_merged("TaxiReset", "--month=2024-02", "--taxi-type=green").code == 0
+    assert command_merged("TaxiReport").code == 0
+    page = Page(command_merged.folder / "my data" / "report.html")
+    [line] = [each for each in page.lines if " run " in each]
+    assert "--warehouse-url" in line
+    ran = subprocess.run(
+        line, shell=True, cwd=command_merged.folder, capture_output=True, text=True
+    )
+    assert "1 month" in ran.stdout, ran.stderr
+    assert command_merged("TaxiReport").code == 0
+    page = Page(command_merged.folder / "my data" / "report.html")
+    assert page.text["h1"].startswith("New York taxi trips: 3 months, ")

@@ -106,6 +106,7 @@ def _head(overview: Overview) -> dict[str, Any]:
         ],
         "needing": loads.needing(overview),
         "needs": _needs(overview),
+        "hides_password": config.hides_password(),
         "news": [(label, text) for label, text, _ in news(overview)],
     }
 
@@ -151,7 +152,6 @@ def _needs(overview: Overview) -> list[Need]:
 def _missing(figures: ReportFigures, uncounted: Sequence[Month]) -> list[Need]:
     """What the page lacks, and the line that fills it."""
     found = []
-    luigi = messages.luigi()
     lacks_a_table = None in (figures.daily, figures.monthly, figures.hourly, figures.zones)
     if uncounted:
         text = "; ".join(
@@ -159,13 +159,13 @@ def _missing(figures: ReportFigures, uncounted: Sequence[Month]) -> list[Need]:
             for name, months in groupby(uncounted, key=lambda each: each.taxi_type)
         )
         text = f"{text}: these months aren't in the charts of trips yet"
-        found.append(Need("not counted", text, [f"{luigi} TaxiFeatures"]))
+        found.append(Need("not counted", text, [messages.luigi("TaxiFeatures")]))
     elif lacks_a_table and figures.loads:
         text = "the warehouse has no tables for analysts yet, which the charts of trips are of"
-        found.append(Need("not counted", text, [f"{luigi} TaxiFeatures"]))
+        found.append(Need("not counted", text, [messages.luigi("TaxiFeatures")]))
     if not figures.outlines and figures.loads:
         text = "the outlines of the zones aren't loaded, so there is no map"
-        found.append(Need("no map", text, [f"{luigi} TaxiZones"]))
+        found.append(Need("no map", text, [messages.luigi("TaxiZones")]))
     return found
 
 
