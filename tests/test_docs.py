@@ -474,7 +474,7 @@ def test_files_that_are_named_exist(document: str) -> None:
 
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_settings_and_flags_that_are_named_exist(document: str) -> None:
-    luigis = {"core", "worker", "resources", "retcode"}
+    luigis = {"core", "worker", "resources", "retcode", "scheduler"}
     sections = {name: {*KEYS[name]} for name in {*KEYS.sections()} - luigis}
     for code in code_of(document):
         for section, key in re.findall(r"\[(\w+)\] (\w+)", code):
@@ -488,7 +488,7 @@ def test_settings_and_flags_that_are_named_exist(document: str) -> None:
     flags |= {"--all", "--port", "--help", "--quick", "--storage-root"}  # of scripts
     # of luigi-tasks
     flags |= {"--at", "--dry-run", "--foreground", "--remove", "--systemd", "--yes"}
-    flags |= {"--json", "--taxi-types"}
+    flags |= {"--json", "--taxi-types", "--address"}
     for code in code_of(document):
         for flag in re.findall(r"(?<![\w-])--[a-z][a-z-]*", code):
             assert flag in flags, code

@@ -21,6 +21,7 @@ from luigi_tasks.config.resolved import (
     schema,
     schema_contract,
     selected,
+    shared_luigid,
     storage_root,
     variables,
 )
@@ -69,6 +70,7 @@ __all__ = [
     "schema",
     "schema_contract",
     "selected",
+    "shared_luigid",
     "source",
     "storage",
     "storage_root",

@@ -23,9 +23,11 @@ from luigi_tasks.catalog import QUALITY_CHECKS, TAXI_TYPES
 from luigi_tasks.config import defaults
 from luigi_tasks.config.defaults import packaged
 from luigi_tasks.config.resolved import (
+    is_this_machine,
     log_file,
     open_warehouse,
     selected_columns,
+    shared_luigid,
     storage_root,
     tables_of_months,
 )
@@ -104,6 +106,13 @@ def _check_settings() -> None:
     url = warehouse().render("url")
     if url != "embedded" and not url.startswith(("postgresql://", "postgres://")):
         raise TaxiError("[warehouse] url: must be 'embedded' or begin with postgresql://")
+    luigid = shared_luigid() if url == "embedded" else None
+    if luigid and not is_this_machine(luigid):
+        raise TaxiError(
+            f"[warehouse] url: 'embedded' is this machine's own, and luigid on {luigid} shares "
+            "months among hosts, which need one PostgreSQL; name it, as "
+            "postgresql://user@host/database, or set [core] local_scheduler = true"
+        )
     limits = (warehouse().lock_timeout, warehouse().time_limit, concurrency().queue_timeout)
     if not all(limit >= 0 for limit in limits) or warehouse().retries < 0:
         raise TaxiError(

@@ -1,15 +1,20 @@
 """What the settings mean: a folder, a warehouse, the columns that are selected."""
 
 import hashlib
+import ipaddress
 import json
 import os
 import re
+import socket
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from luigi.configuration import get_config
+from luigi.interface import core
 
 from luigi_tasks.catalog import ALWAYS_SELECTED, TAXI_TYPES, TaxiType
 from luigi_tasks.config.sections import (
@@ -50,6 +55,36 @@ def report_file() -> Path:
     if not configured:
         raise TaxiError("[report] file: must name a file, such as report.html")
     return (storage_root() / _path("[report] file", configured)).absolute()
+
+
+def shared_luigid() -> str | None:
+    """The host of the ``luigid`` that runs share with other hosts; None without one.
+
+    One that listens on this machine's loopback address only isn't shared with others.
+    """
+    settings = core()
+    if settings.local_scheduler:
+        return None
+    url = urlsplit(settings.scheduler_url or f"http://{settings.scheduler_host}")
+    if url.scheme == "http+unix":
+        return None
+    host = url.hostname or "localhost"
+    with suppress(ValueError):
+        return None if ipaddress.ip_address(host).is_loopback else host
+    return None if host == "localhost" else host
+
+
+def is_this_machine(host: str) -> bool:
+    """Whether a host's name or address is one of this machine's."""
+    import psutil
+
+    if host in (socket.gethostname(), socket.getfqdn()):
+        return True
+    with suppress(OSError):
+        found = {str(each[4][0]) for each in socket.getaddrinfo(host, None)}
+        own = {each.address for nets in psutil.net_if_addrs().values() for each in nets}
+        return bool(found & own)
+    return False
 
 
 def variables() -> set[str]:

@@ -209,7 +209,9 @@ def _note_host(
     """Note how the run has changed the state of this host."""
     passing = [error for cause, error in failed if cause == "passing"]
     is_faulty = outcome.state == "failed" and (
-        outcome.is_cause_passing or bool(passing) or not failed
+        outcome.is_cause_passing
+        or bool(passing)
+        or (not failed and not outcome.has_failed_elsewhere)
     )
     states = host.values.setdefault("states", {})
     before = State(states.get(outcome.host, "ok"))

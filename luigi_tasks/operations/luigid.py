@@ -1,8 +1,11 @@
 """``luigid``, Luigi's scheduler with a page: started, stopped, and found again by its record.
 
-Its record, state and log are in ``luigid/`` below ``[storage] root``.
+Its record, state and log are in ``luigid/`` below ``[storage] root``. It has no password, and
+whoever reaches it can have workers import modules, so it listens on this machine's own address, or
+on one of a private network.
 """
 
+import ipaddress
 import json
 import os
 import signal
@@ -18,6 +21,7 @@ from typing import Any
 import psutil
 import requests
 from luigi.scheduler import Scheduler
+from luigi.task_status import PENDING, RUNNING
 
 from luigi_tasks.errors import TaxiError
 from luigi_tasks.operations import logs
@@ -36,10 +40,12 @@ class Luigid:
     pid: int
     began: float
     port: int
+    address: str = ADDRESS
 
     @property
     def url(self) -> str:
-        return f"http://{ADDRESS}:{self.port}"
+        host = f"[{self.address}]" if ":" in self.address else self.address
+        return f"http://{host}:{self.port}"
 
     def answers(self) -> bool:
         """Whether it can be used."""
@@ -60,16 +66,26 @@ def running(root: Path) -> Luigid | None:
     return found if is_it else None
 
 
-def start(root: Path, port: int) -> Luigid:
+def start(root: Path, port: int, address: str = ADDRESS) -> Luigid:
     """Start luigid, and wait until it answers.
 
-    :raises TaxiError: the port is taken, or it doesn't start.
+    :raises TaxiError: the address isn't one of a private network, the port is taken, or it doesn't
+        start.
     """
     log = folder_of(root) / "log"
-    with socket.socket() as tried:
+    family = _check_address(address)
+    with socket.socket(family) as tried:
         tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            tried.bind((ADDRESS, port))
+            tried.bind((address, 0))
+        except OSError as error:
+            raise TaxiError(
+                f"--address {address}: {error}; name one that this machine has"
+            ) from None
+    with socket.socket(family) as tried:
+        tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            tried.bind((address, port))
         except (OSError, OverflowError) as error:
             raise TaxiError(f"--port {port}: {error}; name another") from None
     try:
@@ -78,13 +94,16 @@ def start(root: Path, port: int) -> Luigid:
         with log.open("ab") as opened:
             before = opened.tell()
             process = subprocess.Popen(
-                [sys.executable, "-m", __name__, str(port), str(folder_of(root) / "state")],
+                [
+                    *(sys.executable, "-m", __name__),
+                    *(str(port), str(folder_of(root) / "state"), address),
+                ],
                 stdin=subprocess.DEVNULL,
                 stdout=opened,
                 stderr=opened,
                 start_new_session=True,
             )
-        made = Luigid(process.pid, psutil.Process(process.pid).create_time(), port)
+        made = Luigid(process.pid, psutil.Process(process.pid).create_time(), port, address)
         _record(root).write_text(json.dumps(asdict(made)))
     except OSError as error:
         raise TaxiError(f"[storage] root: {error}") from None
@@ -96,7 +115,7 @@ def start(root: Path, port: int) -> Luigid:
             _record(root).unlink(missing_ok=True)
             said = log.read_bytes()[before:].decode(errors="replace").split("\n")
             last = next((line for line in reversed(said) if line.strip()), "it said nothing")
-            raise TaxiError(f"luigid didn't start on port {port}: {last.strip()}; see {log}")
+            raise TaxiError(f"luigid didn't start at {made.url}: {last.strip()}; see {log}")
         time.sleep(INTERVAL)
     process.returncode = 0  # it outlives this process, and is waited for by none
     return made
@@ -123,6 +142,23 @@ def _record(root: Path) -> Path:
     return folder_of(root) / "luigid.json"
 
 
+def _check_address(address: str) -> socket.AddressFamily:
+    """Refuse an address that others than a private network's hosts may reach.
+
+    :returns: the family of its sockets.
+    """
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        raise TaxiError(f"--address {address}: must be an address such as 10.0.0.5") from None
+    if parsed.is_unspecified or parsed.is_global:
+        raise TaxiError(
+            f"--address {address}: luigid has no password; name this machine's address in a "
+            "private network, such as 10.0.0.5"
+        )
+    return socket.AF_INET6 if parsed.version == 6 else socket.AF_INET
+
+
 def _serve(port: int, state: str, address: str = ADDRESS) -> None:
     """Be luigid, until SIGTERM. Luigi's own command would log every request, without end."""
     import logging
@@ -134,11 +170,23 @@ def _serve(port: int, state: str, address: str = ADDRESS) -> None:
     logging.getLogger("tornado.access").setLevel(logging.ERROR)
     luigi.configuration.get_config().set("scheduler", "state_path", state)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    luigi.server.run(api_port=port, address=address, scheduler=_PageScheduler())
+    luigi.server.run(api_port=port, address=address, scheduler=_SharedScheduler())
 
 
-class _PageScheduler(Scheduler):
-    """Luigi's, whose graphs name the month of each task."""
+class _SharedScheduler(Scheduler):
+    """Luigi's, which hands over at once what a worker that is gone had in hand.
+
+    Luigi's own marks it as failed. The others would leave before it is tried again, or, if that
+    were soon, try each month that fails again and again. Its graphs name the month of each task.
+    """
+
+    def _prune_tasks(self) -> None:
+        assistants = {worker.id for worker in self._state.get_assistants()}
+        for task in list(self._state.get_active_tasks_by_status(RUNNING)):
+            if task.worker_running not in task.stakeholders | assistants:
+                task.worker_running = None
+                self._state.set_status(task, PENDING, self._config)
+        super()._prune_tasks()
 
     def dep_graph(self, task_id: str, include_done: bool = True, **kwargs: Any) -> Any:
         return _with_months(super().dep_graph(task_id, include_done, **kwargs))

@@ -29,7 +29,8 @@ class Outcome:
     ``run_id`` is None where the warehouse couldn't be reached. ``state`` is ``running``,
     ``succeeded``, ``failed`` or ``cancelled``. ``error`` says on one line why it failed.
     ``is_cause_passing`` is whether it met a fault of the machine, the disk, the warehouse or the
-    source, so that no month is to blame. ``expected`` are the unpublished months that it looked at,
+    source, so that no month is to blame. ``has_failed_elsewhere`` is whether months failed that
+    only other runs have tried. ``expected`` are the unpublished months that it looked at,
     and ``services`` those of which it looked at all months that may be overdue.
     ``ping_id`` is the same at its start and its end.
     """
@@ -42,6 +43,7 @@ class Outcome:
     state: str = "running"
     error: str | None = None
     is_cause_passing: bool = False
+    has_failed_elsewhere: bool = False
     expected: Sequence[Expected] = ()
     services: Sequence[str] = ()
     began: datetime = field(default_factory=lambda: datetime.now(timezone.utc))

@@ -109,6 +109,7 @@ def _fill(outcome: Outcome, run: Run, state: str) -> None:
     own = run.broken if run.run_id is not None else [*run.broken, *run.errors]
     passing = [error for error in own if runs.cause_of(error) == "passing"]
     outcome.is_cause_passing = bool(passing)
+    outcome.has_failed_elsewhere = run.has_failed_elsewhere
     if reasons := [*passing, *reversed(run.broken), *reversed(run.errors)]:
         outcome.error = runs.one_line(reasons[0])
     outcome.services = list(run.due)

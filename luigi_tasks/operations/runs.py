@@ -42,7 +42,7 @@ class Run:
     recorded, for the reason in ``unrecorded``. ``errors`` are those of its months; ``broken`` says
     why it couldn't be found out what a task needs, or whether it is complete. ``due`` is what it
     found to be due, if it looked, and ``corrections`` are the services whose merged months it
-    looked at, too.
+    looked at, too. ``has_failed_elsewhere`` is whether months failed that only others have tried.
     """
 
     command: str
@@ -57,6 +57,7 @@ class Run:
     broken: list[BaseException] = field(default_factory=list)
     due: dict[str, list[DueMonth]] = field(default_factory=dict)
     corrections: list[str] = field(default_factory=list)
+    has_failed_elsewhere: bool = False
 
     def record(self, act: Callable[..., None], *facts: Any, **named: Any) -> None:
         """Record something of this run in the warehouse; where that fails, the work goes on.

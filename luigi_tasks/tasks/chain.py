@@ -131,7 +131,7 @@ class TaxiTransform(FileTask, luigi.Task):
 class TaxiStageLoad(LockedTask, luigi.Task):
     """Copy a month's trips into its staging table."""
 
-    resources = {"warehouse": 1}
+    resources = {"copy": 1}
 
     def output(self) -> StagedTarget:
         return StagedTarget(self.warehouse, self.tables)
@@ -164,7 +164,7 @@ class TaxiStageLoad(LockedTask, luigi.Task):
 class TaxiMerge(LockedTask, luigi.Task):
     """Merge a staged month into the trips table, each trip once, and clean up after it."""
 
-    resources = {"warehouse": 1}
+    resources = {"merge": 1}
     ends_attempt = "succeeded"
 
     def output(self) -> MergedTarget:
@@ -214,6 +214,7 @@ class TaxiMonth(LockedTask, luigi.Task):
     each of several workers one at a time; merges into a table wait for one another by its lock.
     """
 
+    resources = {"copy": 1}
     ends_attempt = "succeeded"
 
     def output(self) -> MergedTarget:

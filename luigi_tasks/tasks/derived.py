@@ -39,7 +39,7 @@ class TaxiDerivedTable(MonthTask, luigi.Task):
     #: A SELECT from ``month_trips``.
     query = ""
 
-    resources = {"warehouse": 1}
+    resources = {"merge": 1}
 
     def check(self) -> None:
         super().check()

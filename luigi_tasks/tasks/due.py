@@ -12,7 +12,7 @@ from luigi_tasks.operations import due, runs
 from luigi_tasks.operations.dry_run import describe
 from luigi_tasks.operations.due import DueMonth
 from luigi_tasks.tasks import script
-from luigi_tasks.tasks.chain import TaxiMerge
+from luigi_tasks.tasks.chain import TaxiMerge, TaxiMonth
 from luigi_tasks.tasks.month import CheckedTask, MonthTask
 from luigi_tasks.tasks.ranges import remove_left_over, start_of_ranges
 from luigi_tasks.tasks.upkeep import TaxiRefresh
@@ -88,8 +88,9 @@ class TaxiDue(CheckedTask, luigi.WrapperTask):
 
     @staticmethod
     def _task_of(each: DueMonth) -> luigi.Task | None:
+        # where hosts share a luigid, a month's next step may be given to a host without its files
         classes: dict[str, Any] = {
-            due.MISSING: TaxiMerge,
+            due.MISSING: TaxiMonth if config.shared_luigid() else TaxiMerge,
             due.CORRECTED: TaxiRefresh,
             due.OVERDUE: TaxiAwaited,
             due.FAILED: TaxiAwaited,

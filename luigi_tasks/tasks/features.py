@@ -21,8 +21,6 @@ class TaxiFeatures(CheckedTask, luigi.Task):
     is new or was dropped. Each month is a transaction, so it may be stopped at any time.
     """
 
-    resources = {"warehouse": 1}
-
     def complete(self) -> bool:
         return not warehouse.uncounted_months(self.warehouse)
 

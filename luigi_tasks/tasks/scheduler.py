@@ -1,23 +1,25 @@
 """The scheduler of a run that uses ``luigid``, which nothing depends on.
 
 ``luigid`` shows what runs, and lets workers share the work. If it can't be reached, or is killed in
-the midst of a run, the run goes on with a scheduler of its own, which gets the same calls as
-``luigid`` got from this run. Runs that lose it at once don't do the same work twice: months are
-locked in PostgreSQL.
+the midst of a run, the run goes on with a scheduler of its own, and joins ``luigid`` again when
+that answers. Runs that lose it at once don't do the same work twice: months are locked in
+PostgreSQL.
 """
 
 import logging
+import math
 import multiprocessing
 import os
 import re
 import threading
+import time
 from functools import partial
 from typing import Any
 
 import luigi.interface
 from luigi.rpc import RemoteScheduler, RPCError
-from luigi.scheduler import RPC_METHODS, Scheduler
-from luigi.task_status import PENDING, RUNNING
+from luigi.scheduler import RPC_METHODS, WORKER_STATE_DISABLED, Scheduler
+from luigi.task_status import DONE, PENDING, RUNNING
 from requests import Timeout
 
 from luigi_tasks.texts import shortened
@@ -27,19 +29,27 @@ logger = logging.getLogger("luigi-interface.scheduler")
 
 #: The calls by which a worker describes itself and its tasks.
 _REPEATED = ("add_task", "add_task_batcher", "add_worker")
+#: Seconds between two attempts to reach a ``luigid`` that was lost, and for each.
+RETRY_INTERVAL, RETRY_TIMEOUT = 10.0, 2.0
 
 
 class LastingScheduler:
-    """The scheduler of ``luigid`` as long as it answers, and a local one from then on."""
+    """The scheduler of ``luigid`` while it answers, and a local one otherwise.
+
+    It keeps what the worker has told of itself and its tasks, and tells it to a scheduler that
+    doesn't know it: the local one, a ``luigid`` that was started anew or is back, or one for which
+    the worker was gone, since its host was frozen.
+    """
 
     def __init__(self, url: str) -> None:
         self._url = url
         self._remote = RemoteScheduler(url)
-        # the first failure decides: a scheduler that was away for a moment may have lost its state
+        # the first failure decides, and nobody waits
         self._remote._rpc_retry_attempts = 1
         self._remote._rpc_log_retries = False
         self._local: Scheduler | None = None
-        self._calls: list[tuple[str, dict[str, Any]]] = []
+        self._is_back, self._next_look = False, 0.0
+        self._about_worker: list[tuple[str, dict[str, Any]]] = []
         self._tasks: dict[str, dict[str, Any]] = {}
         self._lock, self._pid = threading.RLock(), os.getpid()
 
@@ -52,59 +62,118 @@ class LastingScheduler:
         self._remote.close()
 
     def _call(self, name: str, *args: Any, **kwargs: Any) -> Any:
-        if self._local is None:
-            try:
-                answer = getattr(self._remote, name)(*args, **kwargs)
-                if name != "get_work" or not self._has_forgotten(answer):
-                    self._note(name, args, kwargs, answer)
-                    return answer
-                reason = "it was started anew"
-            except (RPCError, ValueError, LookupError) as error:
-                reason = _reason(error)
-            self._fall_back(reason)
-        return getattr(self._local, name)(*args, **kwargs)
-
-    def _note(self, name: str, args: Any, kwargs: dict[str, Any], answer: Any) -> None:
-        """Note what the local scheduler would have to know."""
-        if name == "get_work":
-            if task := self._tasks.get(answer["task_id"]):
-                self._note("add_task", (), task | {"status": RUNNING}, None)
-            return
-        if name not in _REPEATED:
-            return
         if name == "add_worker":
-            kwargs = dict(zip(("worker", "info"), args, strict=False)) | kwargs
-        with self._own_lock():
-            if name == "add_task":
-                self._tasks[kwargs["task_id"]] = self._tasks.get(kwargs["task_id"], {}) | kwargs
-            self._calls.append((name, kwargs))
-            if self._local is not None:  # another thread has found out meanwhile
-                getattr(self._local, name)(**kwargs)
+            kwargs, args = dict(zip(("worker", "info"), args, strict=False)) | kwargs, ()
+        try:
+            if self._local is not None and name == "ping":
+                self._look_for_remote()
+            if self._is_back and name == "get_work":
+                self._rejoin()
+            if self._local is None:
+                answer = getattr(self._remote, name)(*args, **kwargs)
+                if name == "get_work" and self._is_left_out(answer):
+                    logger.info("luigid at %s doesn't know this run any more", redacted(self._url))
+                    self._register(self._remote)
+                    answer = self._remote.get_work(*args, **kwargs)  # type: ignore[attr-defined]
+                self._note(name, kwargs, answer)
+                if self._local is not None:  # another thread has found out meanwhile that it's gone
+                    self._register(self._local)
+                return answer
+        except (RPCError, ValueError, LookupError) as error:
+            self._fall_back(_reason(error))
+        answer = getattr(self._local, name)(*args, **kwargs)
+        self._note(name, kwargs, answer)
+        return answer
 
-    def _has_forgotten(self, answer: Any) -> bool:
-        """Whether a scheduler that has nothing left to do doesn't know what it was given."""
+    def _note(self, name: str, kwargs: dict[str, Any], answer: Any) -> None:
+        """Note what another scheduler would have to know."""
+        with self._own_lock():
+            if name == "get_work":
+                if task := self._tasks.get(answer["task_id"]):
+                    task["status"] = RUNNING
+            elif name == "add_task":
+                task = self._tasks.setdefault(kwargs["task_id"], {})
+                task |= {key: value for key, value in kwargs.items() if value is not None}
+            elif name in _REPEATED:
+                self._about_worker.append((name, kwargs))
+
+    def _register(self, scheduler: Any) -> None:
+        """Tell a scheduler of the worker and its tasks; those that it knows as done are done."""
+        done = scheduler.task_list(status=DONE, upstream_status="", limit=False)
+        with self._own_lock():
+            for name, kwargs in self._about_worker:
+                getattr(scheduler, name)(**kwargs)
+            for name, task in self._tasks.items():
+                if name in done:
+                    task["status"] = DONE
+                else:
+                    scheduler.add_task(**task | {"status": PENDING})
+                if task["status"] != PENDING:
+                    scheduler.add_task(**task)
+
+    def _is_left_out(self, answer: Any) -> bool:
+        """Whether a scheduler that has nothing left for the worker has forgotten it.
+
+        A worker that was silent for long has none of its tasks left, though they are to be done.
+        """
         if answer["task_id"] or answer["n_pending_tasks"] or answer["running_tasks"]:
             return False
         left = [name for name, task in self._tasks.items() if task["status"] == PENDING]
-        return bool(left) and not self._remote.task_search(task_str=left[-1])  # type: ignore[attr-defined]
+        if not left or answer.get("worker_state") == WORKER_STATE_DISABLED:
+            return False
+        remote: Any = self._remote
+        return not remote.task_list(status=DONE, upstream_status="", limit=False).keys() >= {*left}
 
     def _fall_back(self, reason: str) -> None:
         with self._own_lock():
             if self._local is not None:
                 return
-            local = Scheduler(prune_on_get_work=True, record_task_history=False)
-            for name, kwargs in self._calls:
-                getattr(local, name)(**kwargs)
-            self._local = local
+            local = _local_scheduler()
+            self._register(local)
+            self._local, self._is_back = local, False
+            self._next_look = time.monotonic() + RETRY_INTERVAL
         if multiprocessing.parent_process() is None:
             url = redacted(self._url)
             logger.warning("luigid at %s: %s; the run goes on without it", url, reason)
+
+    def _look_for_remote(self) -> None:
+        """Look whether ``luigid`` answers again, now and then; the thread that pings does."""
+        if self._is_back or time.monotonic() < self._next_look:
+            return
+        asked: Any = RemoteScheduler(self._url, connect_timeout=RETRY_TIMEOUT)
+        asked._rpc_retry_attempts, asked._rpc_log_retries = 1, False
+        try:
+            asked.is_paused()
+            self._is_back = True
+        except (RPCError, ValueError, LookupError):
+            self._next_look = time.monotonic() + RETRY_INTERVAL
+        finally:
+            asked.close()
+
+    def _rejoin(self) -> None:
+        """Go on with ``luigid``, which answers again."""
+        with self._own_lock():
+            self._is_back, local, self._local = False, self._local, None
+            try:
+                self._register(self._remote)
+            except BaseException:
+                self._local = local
+                self._next_look = time.monotonic() + RETRY_INTERVAL
+                raise
+        logger.info("luigid at %s answers again; the run goes on with it", redacted(self._url))
 
     def _own_lock(self) -> threading.RLock:
         """This process's lock: that of a fork's parent may be held by a thread of the parent."""
         if self._pid != os.getpid():
             self._lock, self._pid = threading.RLock(), os.getpid()
         return self._lock
+
+
+def _local_scheduler(*_: Any) -> Scheduler:
+    """Luigi's own, for which its only worker is never gone, though the machine was asleep."""
+    return Scheduler(
+        prune_on_get_work=True, record_task_history=False, worker_disconnect_delay=math.inf
+    )
 
 
 def _reason(error: Exception) -> str:
@@ -119,10 +188,11 @@ def _reason(error: Exception) -> str:
 
 
 def install() -> None:
-    """Have Luigi use this scheduler in place of its client for ``luigid``."""
+    """Have Luigi use these schedulers in place of its own."""
 
     def create(_: Any, url: str) -> LastingScheduler:
         return LastingScheduler(url)
 
     factory: Any = luigi.interface._WorkerSchedulerFactory
     factory.create_remote_scheduler = create
+    factory.create_local_scheduler = _local_scheduler

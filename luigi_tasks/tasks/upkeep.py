@@ -24,7 +24,7 @@ class TaxiRefresh(LockedTask, luigi.Task):
     Until the new edition is merged the old one stays; one transaction replaces it.
     """
 
-    resources = {"warehouse": 1}
+    resources = {"copy": 1}
     ends_attempt = "succeeded"
 
     def complete(self) -> bool:
@@ -61,7 +61,7 @@ class TaxiRefresh(LockedTask, luigi.Task):
 class TaxiReset(LockedTask, luigi.Task):
     """Take a month out of the warehouse, so that the next run loads it again."""
 
-    resources = {"warehouse": 1}
+    resources = {"merge": 1}
 
     def check(self) -> None:
         TAXI_TYPES[self.taxi_type].check_month(self.month)
@@ -93,8 +93,6 @@ class TaxiZones(CheckedTask, luigi.Task):
 
     Names are loaded without outlines where these can't be had. The next run tries again.
     """
-
-    resources = {"warehouse": 1}
 
     def output(self) -> ZonesTarget:
         settings = config.source()

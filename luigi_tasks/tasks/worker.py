@@ -34,6 +34,8 @@ class Worker(luigi.worker.Worker):
     """
 
     _gives_way = False
+    #: Whether months failed that only others have tried.
+    _has_failed_elsewhere = False
 
     def add(self, task: luigi.Task, *args: Any, **kwargs: Any) -> bool:
         if not getattr(task, "dry_run", False):
@@ -63,6 +65,8 @@ class Worker(luigi.worker.Worker):
             has_succeeded = code in (0, retcode().missing_data)
             state = "succeeded" if has_succeeded else "cancelled" if gave_way else "failed"
             has_worked = any(not isinstance(t, luigi.WrapperTask) for t in found["completed"])
+            if run := runs.current():
+                run.has_failed_elsewhere = self._has_failed_elsewhere
             reporting.end(state, code, unpublished=_unpublished(found), has_worked=has_worked)
         return False
 
@@ -93,6 +97,7 @@ class Worker(luigi.worker.Worker):
             response["running_tasks"] = []  # what others were running then, and may have finished
         try:
             self._note_what_others_did()
+            self._note_what_failed_elsewhere()
         except Exception as error:  # noqa: BLE001 - the run is over; this only adds to it
             logger.warning("what others have done meanwhile can't be asked: %s", error)
         return succeeded
@@ -124,7 +129,23 @@ class Worker(luigi.worker.Worker):
             return
         done = {task.task_id for task, status in noted if status == DONE}
         if self._scheduled_tasks.keys() - done and self._is_done(root, done):
+            if root.task_id not in done:  # so what it does at its end is still to be done here
+                root.trigger_event(luigi.Event.DEPENDENCY_PRESENT, root)
             self._note(root, done)
+
+    def _note_what_failed_elsewhere(self) -> None:
+        """Note as failed what failed in the hands of another worker, and isn't done."""
+        ended = {task.task_id for task, status, _ in self._add_task_history if status != PENDING}
+        left = self._scheduled_tasks.keys() - ended
+        if self._stop_requesting_work or not left:
+            return
+        failed = self._scheduler.task_list(status=FAILED, upstream_status="", limit=False)
+        for name in sorted(left & failed.keys()):
+            if GIVES_WAY in str(self._scheduler.fetch_error(name)["error"]):
+                continue
+            logger.warning("%s failed in another run's hands", failed[name]["display_name"])
+            self._add_task_history.append((self._scheduled_tasks[name], FAILED, False))
+            self._has_failed_elsewhere = True
 
     def _is_done(self, task: luigi.Task, done: set[str]) -> bool:
         """Whether a task is complete; of a range, note the months that are."""

@@ -4,6 +4,7 @@ import inspect
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -36,7 +37,7 @@ SECTIONS = {
     if issubclass(kind, luigi.Config) and kind.__module__ == config.source.__module__
 }
 #: Luigi's, with a task of ours that it reads by its name.
-LUIGIS = {"RangeMonthly", "core", "worker", "resources", "retcode"}
+LUIGIS = {"RangeMonthly", "core", "worker", "resources", "retcode", "scheduler"}
 
 #: Prints every setting as the package sees it, Luigi's own ones included.
 SHOW = """
@@ -589,7 +590,7 @@ def test_a_text_that_no_class_of_luigis_reads_is_left_to_it(
         ("worker", "keep_alive", "1"),
         ("scheduler", "retry_delay", "soon"),
         ("retcode", "not_run", ""),
-        ("resources", "warehouse", "one"),
+        ("resources", "copy", "one"),
         ("execution_summary", "summary_length", "long"),
     ],
 )
@@ -647,7 +648,9 @@ def test_the_settings_may_be_in_toml(tmp_path: Path) -> None:
 
     (tmp_path / "luigi.toml").write_text(TOML)
     seen = run()
-    assert seen.stdout == "file:///{{ taxi_type }} 2 {'stray': 0.5} False {'warehouse': 1}\n", seen
+    assert (
+        seen.stdout == "file:///{{ taxi_type }} 2 {'stray': 0.5} False {'merge': 1, 'copy': 64}\n"
+    ), seen
     (tmp_path / "luigi.toml").write_text("[source]\nrtries = 2\n")
     assert "[source] rtries: is no setting; did you mean retries?" in run().stderr
 
@@ -757,6 +760,46 @@ def test_a_value_of_the_wrong_kind_names_its_key(settings: Set, key: str) -> Non
     settings(section, key, "nonsense")
     assert key in refusal()
     assert "nonsense" in refusal()
+
+
+@pytest.mark.parametrize(
+    "scheduler",
+    [
+        {"local_scheduler": "true", "scheduler_url": "http://192.0.2.1:8082"},
+        {"scheduler_url": "http://127.0.0.1:8082"},
+        {"scheduler_url": "http://[::1]:8082"},
+        {"scheduler_url": "http+unix://%%2Frun%%2Fluigid"},
+        {"scheduler_url": f"http://{socket.gethostname()}:8082"},
+        {"scheduler_host": "localhost"},
+        {"scheduler_host": "192.0.2.1", "local_scheduler": "true"},
+    ],
+)
+def test_an_embedded_warehouse_may_be_used_beside_a_luigid_of_its_machine(
+    settings: Set, scheduler: dict[str, str]
+) -> None:
+    for key, value in {"local_scheduler": "false", **scheduler}.items():
+        settings("core", key, value)
+    config.check()
+
+
+@pytest.mark.parametrize(
+    "scheduler",
+    [
+        {"scheduler_url": "http://192.0.2.1:8082"},
+        {"scheduler_url": "http://user:hush@192.0.2.1:8082/luigi"},
+        {"scheduler_host": "192.0.2.1"},
+    ],
+)
+def test_an_embedded_warehouse_is_refused_beside_a_luigid_of_another_host(
+    settings: Set, scheduler: dict[str, str]
+) -> None:
+    """Each host would have a warehouse of its own, and luigid would share months among these."""
+    for key, value in {"local_scheduler": "false", **scheduler}.items():
+        settings("core", key, value)
+    assert "'embedded' is this machine's own, and luigid on 192.0.2.1 shares months" in refusal()
+    assert "hush" not in refusal()
+    settings("warehouse", "url", "postgresql://taxi@192.0.2.1/taxi")
+    config.check()
 
 
 @pytest.mark.parametrize("url", ["postgres://host/taxi", "postgresql:///taxi", "embedded"])

@@ -93,6 +93,33 @@ def test_a_port_that_is_taken_is_told(root: Path) -> None:
     assert luigid.running(root) is None
 
 
+@pytest.mark.parametrize("address", ["0.0.0.0", "::", "8.8.8.8", "2001:4860::1"])
+def test_an_address_that_everybody_may_reach_is_refused(root: Path, address: str) -> None:
+    with pytest.raises(TaxiError, match=rf"--address {address}: luigid has no password; name"):
+        luigid.start(root, free_port(), address)
+
+
+@pytest.mark.parametrize(
+    ("address", "told"),
+    [("10.255.255.9", "name one that this machine has"), ("here", "must be an address such as")],
+)
+def test_an_address_of_no_host_here_is_refused(root: Path, address: str, told: str) -> None:
+    with pytest.raises(TaxiError, match=rf"--address {address}: .*{told}"):
+        luigid.start(root, free_port(), address)
+
+
+def test_another_address_is_known_afterwards(root: Path) -> None:
+    found = luigid.start(root, free_port(), "127.0.0.2")
+    try:
+        assert found.url.startswith("http://127.0.0.2:")
+        assert luigid.running(root) == found
+        assert requests.get(found.url, timeout=10).ok
+        resources = requests.get(f"{found.url}/api/resource_list", timeout=10).json()["response"]
+        assert {each["name"]: each["num_total"] for each in resources} == {"merge": 1, "copy": 64}
+    finally:
+        luigid.stop(root, found)
+
+
 @pytest.mark.parametrize(
     "text", ["", "{", "[]", '{"pid": 1}', '{"pid": "x", "began": 1, "port": 1}']
 )
@@ -103,7 +130,7 @@ def test_a_record_that_cannot_be_read_is_none(root: Path, text: str) -> None:
 
 
 def test_its_graphs_name_the_months() -> None:
-    scheduler = luigid._PageScheduler()
+    scheduler = luigid._SharedScheduler()
     values = {"taxi_type": "green", "month": "2024-01"}
     words = {"worker": "w", "family": "TaxiMerge", "params": values}
     scheduler.add_task(task_id="TaxiMerge_1", deps=["TaxiDownload_1"], **words)
