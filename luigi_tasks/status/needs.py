@@ -25,7 +25,8 @@ def needs(overview: Overview) -> Iterator[tuple[str, str, bool]]:
         if months and state not in ("merged", due.UNPUBLISHED):
             yield from _of_state(state, months)
         if months and state == due.MISSING:
-            yield "", messages.program("luigi-tasks", "run"), True
+            of = f" --schedule-taxi-types {','.join(overview.named)}" if overview.named else ""
+            yield "", messages.program("luigi-tasks", f"run{of}"), True
     if overview.uncounted:
         number = counted(len(overview.uncounted), "month")
         yield "uncounted", f"{number} that daily_trips and the like don't have yet", False

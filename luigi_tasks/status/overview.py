@@ -29,7 +29,8 @@ class Overview:
     """The months of some services, in the catalog's order, and the run that began last.
 
     ``place`` is where the warehouse is, without its password. ``uncounted`` are the merged
-    months that the tables for analysts lack.
+    months that the tables for analysts lack. ``named`` are the services that were asked for, if not
+    all that are wanted.
     """
 
     place: str
@@ -37,6 +38,7 @@ class Overview:
     last_run: LastRun | None
     made_at: datetime
     uncounted: Sequence[Month] = ()
+    named: Sequence[str] = ()
 
     @property
     def by_service(self) -> dict[str, list[MonthState]]:
@@ -78,6 +80,7 @@ def read_overview(opened: Warehouse, start: date, taxi_types: Sequence[str] = ()
         last_run=last_run,
         made_at=datetime.now(timezone.utc),
         uncounted=warehouse.uncounted_months(opened),
+        named=taxi_types,
     )
 
 

@@ -21,6 +21,7 @@ from rich.console import Console
 from luigi_tasks import config
 from luigi_tasks.errors import TaxiError
 from luigi_tasks.months import Month
+from luigi_tasks.operations import due
 from luigi_tasks.status import Overview, command_of, exit_code, read_overview
 from luigi_tasks.status.document import as_json
 from luigi_tasks.status.grid import STATES, draw
@@ -293,6 +294,28 @@ def test_the_command_shows_the_services_that_are_named(all_states: Kept, tmp_pat
     document = json.loads(text)
     assert (code, document["exit_code"]) == (0, 0)
     assert [each["taxi_type"] for each in document["months"]] == ["yellow"]
+
+
+def test_what_is_wanted_is_what_a_run_would_load(kept: Kept, settings: Set) -> None:
+    """A hole of a service that the schedule leaves out is none, unless the service is named; then
+    the line to run names it, too."""
+    for taxi_type in ("green", "yellow"):
+        kept.load(ago(9), taxi_type=taxi_type)
+        kept.load(ago(7), taxi_type=taxi_type)
+    settings("schedule", "taxi_types", "green")
+    start = ago(2)
+
+    def missing(*named: str) -> dict[str, int]:
+        months = read_overview(kept.opened, start, named).by_service
+        return {name: sum(m.state == "missing" for m in each) for name, each in months.items()}
+
+    assert due.first_wanted(kept.opened, start) == {"green": ago(9)}
+    assert missing() == {"yellow": 0, "green": 8}
+    assert missing("yellow") == {"yellow": 8}
+    line = "luigi-tasks run"
+    assert f"{line}\n" in drawn(read_overview(kept.opened, start), 80)
+    text = drawn(read_overview(kept.opened, start, ["yellow"]), 80)
+    assert f"{line} --schedule-taxi-types yellow\n" in text
 
 
 def test_a_run_leaves_what_the_source_said(
