@@ -49,20 +49,20 @@ def check_quality(
     strays = counts.get("stray", 0)
     if rows >= ENOUGH_ROWS and strays > rows / 2:
         raise ExceededError(
-            f"{label}: {strays} of its {rows} rows have {QUALITY_CHECKS['stray']}: that is another "
-            "month's file, and [source] url must lead to this one's; nothing was merged"
+            f"{label}: {strays:,} of its {rows:,} rows have {QUALITY_CHECKS['stray']}: that is "
+            "another month's file, and [source] url must lead to this one's; nothing was merged"
         )
     exceeded = [] if rows else ["it has no rows"]
     if rows_before and rows < least_rows * rows_before:
         exceeded.append(
-            f"it has {rows} rows, less than {least_rows:g} times the {rows_before} of the month "
-            "before ([quality] least_rows)"
+            f"it has {rows:,} rows, less than {least_rows:g} times the {rows_before:,} of the "
+            "month before ([quality] least_rows)"
         )
     for name, share in most.items():
         if counts.get(name, 0) > share * rows:
             exceeded.append(
-                f"{counts[name]} of its {rows} rows have {QUALITY_CHECKS[name]}, more than a share "
-                f"of {share:g} ([quality] most {name})"
+                f"{counts[name]:,} of its {rows:,} rows have {QUALITY_CHECKS[name]}, more than a "
+                f"share of {share:g} ([quality] most {name})"
             )
     if exceeded and when_exceeded == "fail":
         raise ExceededError(

@@ -65,7 +65,7 @@ def sample(folder: Path, taxi_type: str, month: date, stop: date | None, **count
         click.echo(f"{path}: {written.rows:,} rows, {path.stat().st_size:,} bytes")
         month = next_month(month)
     path = folder / "taxi_zone_lookup.csv"
-    click.echo(f"{path}: {write_zones(path)} zones")
+    click.echo(f"{path}: {write_zones(path):,} zones")
     path = folder / "taxi_zones.zip"
     write_zone_shapes(path)
     click.echo(f"{path}: their outlines")

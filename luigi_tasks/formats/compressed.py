@@ -63,7 +63,9 @@ class Uncompressed(io.RawIOBase):
                 f"it can't be unpacked: it has more than {LARGEST_UNCOMPRESSED:,} bytes"
             )
         if self._bytes > CHECKED_FROM + MOST_TIMES * self._raw.tell():
-            raise TaxiError(f"it unpacks to more than {MOST_TIMES} times its size: it has no trips")
+            raise TaxiError(
+                f"it unpacks to more than {MOST_TIMES:,} times its size: it has no trips"
+            )
         buffer[: len(piece)] = piece
         return len(piece)
 

@@ -61,7 +61,7 @@ class CsvFile:
         self._names = check_names(name_all(names))
         if 0 < width < len(names):
             raise TaxiError(
-                f"it isn't CSV of {len(names)} columns: most of its rows have {width} values"
+                f"it isn't CSV of {len(names):,} columns: most of its rows have {width:,} values"
             )
         #: How many values most rows have.
         self._width = max(width, len(names))

@@ -138,7 +138,9 @@ class JsonFile:
     def _exported_rows(self, names: list[str]) -> Iterator["_Found"]:
         for row, text, wrong in self._text.array():
             if not isinstance(row, list) or len(row) != len(names):
-                raise TaxiError(f"a row has other values than the {len(names)} columns of its meta")
+                raise TaxiError(
+                    f"a row has other values than the {len(names):,} columns of its meta"
+                )
             found = {n: value for n, value in zip(names, row, strict=True) if n[:1] != ":"}
             yield found, text, wrong
 
@@ -287,13 +289,13 @@ class _JsonText:
         return bool(piece)
 
     def _error(self, reason: str) -> TaxiError:
-        return TaxiError(f"it can't be read as JSON: value {self._count}: {reason}")
+        return TaxiError(f"it can't be read as JSON: value {self._count:,}: {reason}")
 
     def _object(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
         if len(found) < len(pairs):
             [(name, _)] = Counter(name for name, _ in pairs).most_common(1)
-            raise TaxiError(f"its object {self._count} has two values {shortened(name)!r}")
+            raise TaxiError(f"its object {self._count:,} has two values {shortened(name)!r}")
         return found
 
     def _integer(self, text: str) -> _Number:

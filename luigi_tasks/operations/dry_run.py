@@ -42,7 +42,7 @@ def describe(opened: Warehouse, due: Mapping[str, Sequence[DueMonth]]) -> str:
     if not count:
         return "\n".join([*lines, "nothing is to be loaded"])
     header = f"{'':<35}{'file':>10}{'rows':>14}{'seconds':>9}{'table':>10}"
-    total = f"{f'{count} to be loaded':<35}{_shown(*totals)}"
+    total = f"{f'{count:,} to be loaded':<35}{_shown(*totals)}"
     return "\n".join([header, *lines, total, *_room(opened, round(totals[3]), largest)])
 
 

@@ -96,7 +96,7 @@ def month_overdue(month: Month, deadline: date | None, today: date) -> Message:
     """
     ended = month.bounds["stop"]
     days = (today - ended).days
-    lines = [f"{month} isn't published yet, {days} days after the month's end."]
+    lines = [f"{month} isn't published yet, {days:,} days after the month's end."]
     if deadline and deadline < today:
         usual = (deadline - ended).days
         lines.append(

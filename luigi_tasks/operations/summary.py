@@ -38,9 +38,9 @@ def summarise(run: Run, unpublished: Mapping[str, int], *, has_worked: bool) -> 
             (due.FAILED, "waiting for another edition"),
         ):
             if count := sum(each.reason == reason for each in due_months):
-                parts[taxi_type].append(f"{count} {text}")
+                parts[taxi_type].append(f"{count:,} {text}")
     for taxi_type in unpublished.keys() - run.due.keys():
-        text = f"{unpublished[taxi_type]} not yet published"
+        text = f"{unpublished[taxi_type]:,} not yet published"
         parts.setdefault(taxi_type, []).append(text)
     services = "; ".join(
         f"{name}: {', '.join(words) or 'complete'}"

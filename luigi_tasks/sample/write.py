@@ -146,8 +146,8 @@ def _check_fit(counts: Counts, seed: int, groups: int) -> None:
     room = counts.trips - (6 * groups if groups > 1 else 0)
     if needed > room:
         raise TaxiError(
-            f"{counts.trips} rows: too few for {counts.strays} strays, {counts.reversals} "
-            f"reversals, {counts.twins} twins and {counts.duplicates} duplicates; strays stand "
+            f"{counts.trips:,} rows: too few for {counts.strays:,} strays, {counts.reversals:,} "
+            f"reversals, {counts.twins:,} twins and {counts.duplicates:,} duplicates; strays stand "
             "alone, all others repeat an ordinary row"
         )
 

@@ -193,11 +193,11 @@ def _complete(
             most = max(most, size)
             if failures and failures >= retries:
                 raise PassingError(
-                    f"{url}: broke off {failures} times in a row after {most} bytes:"
+                    f"{url}: broke off {failures} times in a row after {most:,} bytes:"
                     f" {broken}; run it again to go on from there"
                 ) from None
             # As text: a log that keeps its records would keep the connection open.
-            logger.warning("%s: broke off after %d bytes: %s", url, size, str(broken))
+            logger.warning("%s: broke off after %s bytes: %s", url, f"{size:,}", str(broken))
             time.sleep(min(network.BACKOFF * 2**failures, network.BACKOFF_MAX))
 
 
@@ -221,7 +221,7 @@ def _transfer(
     if total is not None and size < total and metadata.validator:
         raise BrokenError("the answer was shorter than asked for")
     if total is not None and size != total:
-        raise DamagedError(f"got {size} bytes, where {total} were announced")
+        raise DamagedError(f"got {size:,} bytes, where {total:,} were announced")
     return metadata, sha256
 
 

@@ -147,7 +147,7 @@ class Part:
         elif is_page or "html" in metadata.content_type:
             got = "an HTML page"
         elif must_be_read and file_format is None:
-            got = f"{size} bytes that begin with {head[:16]!r}"
+            got = f"{size:,} bytes that begin with {head[:16]!r}"
         else:
             got = ""
         if got:
@@ -162,7 +162,7 @@ class Part:
             tail = file.read(4)
         if size < 12 or tail != b"PAR1":
             raise UnreadableError(
-                f"the file is truncated: {size} bytes without the footer of a parquet file"
+                f"the file is truncated: {size:,} bytes without the footer of a parquet file"
             )
 
         import pyarrow.parquet

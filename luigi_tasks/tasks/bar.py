@@ -129,7 +129,7 @@ class Bar:
             step = self._share / max(self._planned.values())
             share = min((ended + sum(done) + step) / total, 1.0)
         elapsed, rows = now - self._began, self._rows.value
-        texts = [f"{len(self._failed & months)} failed"] if self._failed & months else []
+        texts = [f"{len(self._failed & months):,} failed"] if self._failed & months else []
         if rows and elapsed > 0:
             texts.append(f"{rows / elapsed:,.0f} rows/s")
         if elapsed > _EARLIEST and _LEAST < share < 1:

@@ -62,7 +62,7 @@ class TaxiDownload(FileTask, luigi.Task):
             before_publishing=warehouse.check_locks,
             while_writing=partial(warehouse.check_locks, must_reach=False),
         )
-        show_result(self, self.label, f"fetched {edition.bytes} bytes")
+        show_result(self, self.label, f"fetched {edition.bytes:,} bytes")
 
 
 @requires(TaxiDownload)
@@ -114,7 +114,7 @@ class TaxiTransform(FileTask, luigi.Task):
         return edition
 
     def _report(self, load: Load) -> None:
-        message = f"read {load.rows_read} rows, rejected {load.rows_rejected}"
+        message = f"read {load.rows_read:,} rows, rejected {load.rows_rejected:,}"
         message += "".join(
             f"; {printable(name)}: {printable(value)}" for name, value in load.reported()
         )
@@ -157,7 +157,7 @@ class TaxiStageLoad(LockedTask, luigi.Task):
             self.files.remove_raw()  # the server needs about as much room to build the key
         progress = Progress(self, f"copying {self.label}", "rows")
         warehouse.stage(self.warehouse, self.tables, self.files.trips, load, progress)
-        show_result(self, self.label, f"staged {load.rows_staged} rows")
+        show_result(self, self.label, f"staged {load.rows_staged:,} rows")
 
 
 @requires(TaxiStageLoad)
@@ -182,11 +182,11 @@ class TaxiMerge(LockedTask, luigi.Task):
                 self.remove_files()
             raise
         message = (
-            f"inserted {merged.rows_inserted} rows, {merged.rows_present} were there, "
-            f"{merged.rows_duplicate} duplicates, {merged.rows_stray} strays"
+            f"inserted {merged.rows_inserted:,} rows, {merged.rows_present:,} were there, "
+            f"{merged.rows_duplicate:,} duplicates, {merged.rows_stray:,} strays"
         )
         if merged.rows_removed:
-            message += f", removed {merged.rows_removed} of an earlier edition"
+            message += f", removed {merged.rows_removed:,} of an earlier edition"
         show_result(self, self.label, message)
         self.remove_files()
 

@@ -72,7 +72,7 @@ class TaxiDerivedTable(MonthTask, luigi.Task):
         """
         derived = self._derived(self.warehouse)
         count = warehouse.replace_derived_rows(cursor, derived, self.taxi_month)
-        show_result(self, self.label, f"{count} rows in {'.'.join(derived.name)}")
+        show_result(self, self.label, f"{count:,} rows in {'.'.join(derived.name)}")
 
     @classmethod
     def bulk_complete(cls, parameter_tuples: Iterable[date]) -> list[date]:

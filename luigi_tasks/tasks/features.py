@@ -29,7 +29,7 @@ class TaxiFeatures(CheckedTask, luigi.Task):
         months = warehouse.uncounted_months(opened)
         for number, month in enumerate(months, start=1):
             if self.set_status_message is not None:  # as a worker has it
-                self.set_status_message(f"counting {month}, {number} of {len(months)}")
+                self.set_status_message(f"counting {month}, {number:,} of {len(months):,}")
             warehouse.with_retries(opened, partial(self._count, opened, month))
         logger.info("counted %s for the tables for analysts", counted(len(months), "month"))
 

@@ -77,7 +77,7 @@ class TaxiReset(LockedTask, luigi.Task):
     def work(self) -> None:
         removed = warehouse.reset(self.warehouse, self.tables)
         warehouse.forget_failures(self.warehouse, self.taxi_month)
-        logger.info("%s: removed %d rows", self.label, removed)
+        logger.info("%s: removed %s rows", self.label, f"{removed:,}")
         if self._has_files_to_remove():
             warehouse.check_locks()
             self.files.remove()

@@ -229,8 +229,8 @@ def _convert(
 
 def _too_many(report: Report, total: int, ratio: float, shown: list[Reject]) -> str:
     return (
-        f"{report.rows_rejected} of the first {report.rows_read} rows can't be read, and "
-        f"max_reject_ratio {ratio:g} lets at most {int(ratio * total)} of {total} pass; "
+        f"{report.rows_rejected:,} of the first {report.rows_read:,} rows can't be read, and "
+        f"max_reject_ratio {ratio:g} lets at most {int(ratio * total):,} of {total:,} pass; "
         f"the first: {'; '.join(map(str, shown))}"
     )
 

@@ -98,7 +98,7 @@ def check_columns(
     shown = len(trips.taxi_type.shown_names)
     if max(c.number for c in columns) + len(added) + shown > MOST_COLUMNS:
         raise TaxiError(
-            f"{table}: with the {len(added)} new columns of {month.filename} it would have "
-            f"more than PostgreSQL's {MOST_COLUMNS}, those of its view included; [transform] "
+            f"{table}: with the {len(added):,} new columns of {month.filename} it would have "
+            f"more than PostgreSQL's {MOST_COLUMNS:,}, those of its view included; [transform] "
             "schema_contract = discard leaves them out"
         )

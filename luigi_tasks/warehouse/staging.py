@@ -104,8 +104,8 @@ def stage(
             rows_repeated = _copy_repeated(cursor, names, repeated)
         if rows + rows_repeated != load.rows_staged:
             raise TaxiError(
-                f"{trips_file} has {rows + rows_repeated} rows and should have "
-                f"{load.rows_staged}; remove it and run again"
+                f"{trips_file} has {rows + rows_repeated:,} rows and should have "
+                f"{load.rows_staged:,}; remove it and run again"
             )
         execute(cursor, "staging/add_key.sql", key=key_name(staging), **names)
         if rows_repeated:

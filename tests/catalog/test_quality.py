@@ -10,7 +10,7 @@ import wired
 from conftest import Database, Luigi, Published, files_in_work
 from months import Months, trip, trips
 
-from luigi_tasks.catalog import QUALITY_CHECKS
+from luigi_tasks.catalog import QUALITY_CHECKS, check_quality
 from luigi_tasks.errors import TaxiError
 from luigi_tasks.transform import arrow_schema
 from luigi_tasks.transform.quality import CHECKS, count_failures
@@ -22,6 +22,21 @@ JANUARY, FEBRUARY = date(2024, 1, 1), date(2024, 2, 1)
 
 def test_every_check_is_counted() -> None:
     assert {"stray", *CHECKS} == set(QUALITY_CHECKS)
+
+
+def test_a_message_has_thousands_separators() -> None:
+    with pytest.raises(
+        TaxiError, match=r"^green 2024-02: 73,715 of its 73,718 rows have a pickup "
+    ):
+        check_quality(
+            "green 2024-02",
+            73_718,
+            {"stray": 73_715},
+            None,
+            least_rows=0,
+            most={},
+            when_exceeded="warn",
+        )
 
 
 @on_one_server

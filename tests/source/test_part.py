@@ -118,7 +118,7 @@ def test_a_truncated_file_is_called_truncated(
     size: int, mirror: Mirror, month_file: Path, path: Path
 ) -> None:
     month_file.write_bytes(CONTENT[:size])
-    refused(mirror, path, f"truncated: {size} bytes without the footer")
+    refused(mirror, path, f"truncated: {size:,} bytes without the footer")
     with pytest.raises(TaxiError, match="truncated"):
         fetch(f"file://{month_file}", path)
     assert left_in(path.parent) == []

@@ -95,7 +95,7 @@ def test_a_transfer_that_brings_nothing_new_is_given_up(
     mirror.ranges = can_resume
     stops_at = 100_000
     mirror.faults = [Cut(after=stops_at), *(Cut(after=0 if can_resume else stops_at),) * 9]
-    with pytest.raises(TaxiError, match=r"broke off 3 times in a row after 100000 bytes"):
+    with pytest.raises(TaxiError, match=r"broke off 3 times in a row after 100,000 bytes"):
         fetch(mirror.url(NAME), path, retries=3)
     assert len(mirror.requests) == 4
     assert not path.exists()

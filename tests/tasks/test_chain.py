@@ -160,7 +160,7 @@ def test_a_task_tells_its_counts_in_one_line(
     size = (three_months.folder / "green_tripdata_2024-02.parquet").stat().st_size
     told = [line for line in undisturbed.run.output.splitlines() if "green 2024-02:" in line]
     assert told == [
-        f"INFO: green 2024-02: fetched {size} bytes",
+        f"INFO: green 2024-02: fetched {size:,} bytes",
         "INFO: green 2024-02: read 605 rows, rejected 0",
         "INFO: green 2024-02: staged 605 rows",
         "INFO: green 2024-02: inserted 600 rows, 0 were there, 5 duplicates, 6 strays",
@@ -686,7 +686,7 @@ def test_the_central_scheduler_shows_how_far_a_download_is(
     assert re.fullmatch(r"fetching green 2024-01: [\d.]+ k?B of [\d.]+ kB", message)
     done = ask_scheduler(scheduler, "task_list", status="DONE", upstream_status="")
     merge = next(task for name, task in done.items() if name.startswith("TaxiMerge"))
-    assert merge["status_message"].startswith("inserted 8000 rows")
+    assert merge["status_message"].startswith("inserted 8,000 rows")
     assert database.value("SELECT count(*) FROM green_trips") == 8_000
 
 

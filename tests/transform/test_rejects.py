@@ -120,8 +120,8 @@ def test_as_many_rejects_as_the_limit_pass(folder: Folder) -> None:
 def test_one_reject_more_fails_and_shows_the_first(folder: Folder) -> None:
     folder.write(passenger_count=["a", "b", "c", "d", *["x"] * 7, *["1"] * 989])
     told = folder.refusal(GREEN, 0.01)
-    assert "11 of the first 1000 rows" in told
-    assert "lets at most 10 of 1000 pass" in told
+    assert "11 of the first 1,000 rows" in told
+    assert "lets at most 10 of 1,000 pass" in told
     for shown in ("row 1, passenger_count 'a'", "row 2, passenger_count 'b'", "row 3,"):
         assert shown in told
     assert "row 4" not in told
@@ -129,7 +129,7 @@ def test_one_reject_more_fails_and_shows_the_first(folder: Folder) -> None:
 
 def test_with_a_limit_of_0_one_reject_fails(folder: Folder) -> None:
     folder.write(passenger_count=["x"] + ["1"] * 999)
-    assert "1 of the first 1000 rows" in folder.refusal(GREEN, 0.0)
+    assert "1 of the first 1,000 rows" in folder.refusal(GREEN, 0.0)
 
 
 def test_with_a_limit_of_1_all_may_be_rejects(folder: Folder) -> None:
@@ -142,4 +142,4 @@ def test_a_column_that_cannot_be_read_fails_at_its_first_batch(
 ) -> None:
     monkeypatch.setattr("luigi_tasks.formats.parquet.BATCH_ROWS", 1_000)
     folder.write(passenger_count=["x"] * 50_000)
-    assert "of the first 1000 rows" in folder.refusal()
+    assert "of the first 1,000 rows" in folder.refusal()
