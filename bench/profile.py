@@ -20,7 +20,6 @@ from pathlib import Path
 from tempfile import TemporaryFile
 
 import psutil
-import pyarrow.parquet as pq
 
 from bench import ours
 from bench.bench import scratch
@@ -29,6 +28,7 @@ from bench.report import Table
 from bench.running import ROOT, CommandError
 from bench.server import Cpu, Server, cpu_of, embedded_server, new_storage
 from luigi_tasks import transform
+from luigi_tasks.formats import open_trips
 from luigi_tasks.warehouse import encoding
 from luigi_tasks.warehouse.counting import Counts
 
@@ -209,9 +209,9 @@ def _encode(month: Month, trips: Path) -> None:
     columns = month.kind.columns
     names = [column.name for column in columns]
     counts = Counts(month.first_day, names)
-    with pq.ParquetFile(trips) as file, TemporaryFile() as repeated:
+    with open_trips(trips, {}) as opened, TemporaryFile() as repeated:
         for _ in encoding.encoded(
-            file,
+            opened,
             columns,
             names,
             {},

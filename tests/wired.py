@@ -10,6 +10,7 @@ from typing import Any
 from psycopg2.extensions import connection
 
 from luigi_tasks import config, warehouse
+from luigi_tasks.formats import open_trips
 from luigi_tasks.months import Month
 from luigi_tasks.records import Load, Merged, MergedEdition
 from luigi_tasks.storage import MonthFiles
@@ -34,9 +35,11 @@ def stage(
     month: date,
     trips_file: Path,
     load: Load,
-    report: Callable[[int, int], None] = lambda done, total: None,
+    report: Callable[[int, int | None], None] = lambda done, total: None,
 ) -> None:
-    warehouse.stage(*opened(taxi_type, month), trips_file, load, report)
+    found = opened(taxi_type, month)
+    with open_trips(trips_file, load.new_columns) as trips:
+        warehouse.stage(*found, trips, lambda: load, report, folder=trips_file.parent)
 
 
 def merge(taxi_type: str, month: date) -> Merged:

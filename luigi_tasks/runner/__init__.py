@@ -4,6 +4,6 @@ A :class:`Job` goes in, a :class:`JobResult` comes out; no process and no contai
 """
 
 from luigi_tasks.runner.job import CommandError, Job, JobResult, NoRoomError
-from luigi_tasks.runner.run import run
+from luigi_tasks.runner.run import Streaming, run, stream
 
-__all__ = ["CommandError", "Job", "JobResult", "NoRoomError", "run"]
+__all__ = ["CommandError", "Job", "JobResult", "NoRoomError", "Streaming", "run", "stream"]

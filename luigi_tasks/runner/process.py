@@ -11,8 +11,8 @@ import subprocess
 import sys
 import threading
 from collections import Counter
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -67,6 +67,25 @@ def run_process(job: Job, folder: Path, reports: Reports, settings: "config.runn
     :raises TaxiError: it exceeded its limit of time or memory.
     :raises SystemicError: it can't be started.
     """
+    with started(job, folder, reports, settings) as process:
+        return process.wait()
+
+
+@contextmanager
+def started(
+    job: Job,
+    folder: Path,
+    reports: Reports,
+    settings: "config.runner",
+    *,
+    has_output: bool = False,
+) -> Iterator["JobProcess"]:
+    """Start a job, and end it with the context if it hasn't ended. The parameters are those of
+    ``run_process``.
+
+    :param has_output: whether its standard output is for the caller, and only standard error has
+        reports.
+    """
     module, limit = _own_module(job), _kibibytes(settings.memory)
     environment = _environment(job, settings, is_own=module is not None)
     command = _absolute_command(job, environment.get("PATH"))
@@ -76,29 +95,84 @@ def run_process(job: Job, folder: Path, reports: Reports, settings: "config.runn
     key = (os.getpid(), module, command[0], environment, limit)
     process = _take_waiting(key, folder, command[2:]) if module else None
     process = process or _start(command, folder, environment, limit)
-    streams = (process.stdout, reports.add_line), (process.stderr, reports.add_error_line)
-    readers = [_read(stream, add_line) for stream, add_line in streams if stream]
-    # a thread of its own, since Popen.wait with a time limit polls
-    wait = threading.Thread(target=process.wait, daemon=True)
-    wait.start()
+    at_work = JobProcess(job, process, reports, settings, has_output=has_output)
     try:
-        wait.join(settings.time_limit or None)
-        if wait.is_alive():
-            raise TaxiError(
-                f"{job.program} was stopped after {settings.time_limit:g} s, [runner] time_limit"
-            )
+        yield at_work
     finally:
-        _stop(process, wait, stopping.shortened(settings.stop_grace))
-        for reader in readers:
-            reader.join(_LAST_OUTPUT)
+        at_work.stop()
+        if has_output:
+            at_work.output.close()
     if module:
         _start_waiting(key)
-    is_limited = bool(process.returncode and settings.memory)
-    if is_limited and _OUT_OF_MEMORY.search("\n".join(reports.last_lines)):
-        raise TaxiError(
-            f"{job.program} ran out of memory: its limit is {settings.memory}, [runner] memory"
-        )
-    return process.returncode
+
+
+class JobProcess:
+    """A job that was started as a subprocess."""
+
+    def __init__(
+        self,
+        job: Job,
+        process: "subprocess.Popen[bytes]",
+        reports: Reports,
+        settings: "config.runner",
+        *,
+        has_output: bool,
+    ) -> None:
+        self._job, self._process, self._reports, self._settings = job, process, reports, settings
+        streams = [(process.stderr, reports.add_error_line)]
+        if not has_output:
+            streams.append((process.stdout, reports.add_line))
+        self._readers = [_read(stream, add_line) for stream, add_line in streams if stream]
+        # a thread of its own, since Popen.wait with a time limit polls
+        self._wait = threading.Thread(target=process.wait, daemon=True)
+        self._wait.start()
+        self._is_over_time = self._is_stopped = False
+        self._timer = threading.Timer(settings.time_limit, self._exceed_time)
+        self._timer.daemon = True
+        if settings.time_limit:
+            self._timer.start()
+
+    @property
+    def output(self) -> IO[bytes]:
+        """Its standard output."""
+        assert self._process.stdout  # noqa: S101 - it is a pipe
+        return self._process.stdout
+
+    def wait(self) -> int:
+        """Wait for its end.
+
+        :returns: its exit code, or the number of the signal that ended it, negative.
+        :raises TaxiError: it exceeded its limit of time or memory.
+        """
+        self._wait.join()
+        self.stop()
+        program, code = self._job.program, self._process.returncode
+        if self._is_over_time:
+            limit = self._settings.time_limit
+            raise TaxiError(f"{program} was stopped after {limit:g} s, [runner] time_limit")
+        is_limited = bool(code and self._settings.memory)
+        if is_limited and _OUT_OF_MEMORY.search("\n".join(self._reports.last_lines)):
+            raise TaxiError(
+                f"{program} ran out of memory: its limit is {self._settings.memory}, "
+                "[runner] memory"
+            )
+        return code
+
+    def stop(self) -> None:
+        """End it, if it still runs, and every other process of its session."""
+        if self._is_stopped:
+            return
+        self._timer.cancel()
+        try:
+            _stop(self._process, self._wait, stopping.shortened(self._settings.stop_grace))
+        finally:
+            for reader in self._readers:
+                reader.join(_LAST_OUTPUT)
+        self._is_stopped = True
+
+    def _exceed_time(self) -> None:
+        self._is_over_time = self._wait.is_alive()
+        _stop(self._process, self._wait, stopping.shortened(self._settings.stop_grace))
 
 
 def _own_module(job: Job) -> str | None:

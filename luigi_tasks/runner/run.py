@@ -9,14 +9,15 @@ import signal
 import stat
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from luigi_tasks.errors import SystemicError, TaxiError
 from luigi_tasks.runner.job import CommandError, Job, JobResult, NoRoomError
-from luigi_tasks.runner.process import run_process
+from luigi_tasks.runner.process import run_process, started
 from luigi_tasks.runner.reports import Reports
 from luigi_tasks.texts import listed
 
@@ -43,16 +44,60 @@ def run(job: Job, folder: Path, settings: "config.runner", kind: str | None = No
     :raises TaxiError: it can't be run, exceeds its limit of time or memory, or doesn't make an
         output.
     """
-    reports = Reports(job.month, logging.DEBUG if job.quiet else logging.INFO)
+    reports = _reports(job)
     with (
         _stopped_by_signals(),
         _working_folder(folder) as inner,
         _run_in(kind or settings.kind, job, inner, reports, settings) as code,
     ):
-        if code:
-            message = _failure_message(job, code, reports)
-            raise (NoRoomError if _NO_ROOM.search(message) else CommandError)(message, code)
-        return JobResult(_move_outputs(job, inner, folder), reports.outputs, reports.metrics)
+        return _result(job, code, reports, inner, folder)
+
+
+@dataclass(frozen=True)
+class Streaming:
+    """A job at work, whose standard output is a stream for the caller.
+
+    ``result`` waits for its end, and raises what ``run`` does. ``stop`` ends it at once.
+    """
+
+    output: IO[bytes]
+    result: Callable[[], JobResult]
+    stop: Callable[[], None]
+
+
+@contextmanager
+def stream(job: Job, folder: Path, settings: "config.runner") -> Iterator[Streaming]:
+    """Run a job as a subprocess, to read its standard output while it runs; it reports on standard
+    error.
+
+    It doesn't outlive the context, however that ends. The parameters are those of ``run``.
+    """
+    reports = _reports(job)
+    with (
+        _stopped_by_signals(),
+        _working_folder(folder) as inner,
+        started(job, inner, reports, settings, has_output=True) as process,
+    ):
+
+        def result() -> JobResult:
+            return _result(job, process.wait(), reports, inner, folder)
+
+        yield Streaming(process.output, result, process.stop)
+
+
+def _reports(job: Job) -> Reports:
+    return Reports(job.month, logging.DEBUG if job.quiet else logging.INFO)
+
+
+def _result(job: Job, code: int, reports: Reports, inner: Path, folder: Path) -> JobResult:
+    """What came of a job whose exit code is known.
+
+    :raises CommandError: the code isn't 0.
+    """
+    if code:
+        message = _failure_message(job, code, reports)
+        raise (NoRoomError if _NO_ROOM.search(message) else CommandError)(message, code)
+    return JobResult(_move_outputs(job, inner, folder), reports.outputs, reports.metrics)
 
 
 def _run_in(

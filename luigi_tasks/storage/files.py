@@ -62,11 +62,21 @@ class MonthFiles:
         """
         try:
             facts = {"bytes": made.stat().st_size, "sha256": records.digest(made)}
-            self._replace(rejects, self.rejects)
+            self.keep_rejects(rejects)
             self.trips.parent.mkdir(parents=True, exist_ok=True)
             self.trips.unlink(missing_ok=True)  # or it would be beside another's record
             records.write(self._record, {**facts, "load": asdict(load)})
             self._replace(made, self.trips)
+        except OSError as error:
+            raise SystemicError(f"[storage] root: {error}") from None
+
+    def keep_rejects(self, rejects: Path) -> None:
+        """Move rejects to their folder.
+
+        :param rejects: a file that exists only if rows were rejected.
+        """
+        try:
+            self._replace(rejects, self.rejects)
         except OSError as error:
             raise SystemicError(f"[storage] root: {error}") from None
 

@@ -2,11 +2,13 @@
 
 import logging
 import time
-from collections.abc import Iterable
-from dataclasses import asdict
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from datetime import date, datetime, timezone
 from functools import partial
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import luigi
 from luigi.util import requires
@@ -27,8 +29,11 @@ from luigi_tasks.tasks.targets import (
     TripsTarget,
     is_of_today,
 )
-from luigi_tasks.tasks.transform_job import TransformJob
+from luigi_tasks.tasks.transform_job import Transformed, TransformJob
 from luigi_tasks.texts import printable
+
+if TYPE_CHECKING:
+    from luigi_tasks.formats import Trips
 
 logger = logging.getLogger("luigi-interface.tasks")
 
@@ -73,32 +78,40 @@ class TaxiTransform(FileTask, luigi.Task):
         return TripsTarget(self.files)
 
     def work(self) -> None:
+        with self._begun() as begun:
+            made = begun.job.run(begun.edition)
+            load = begun.load(made, begun.seconds())
+            warehouse.check_locks()
+            self.files.keep(made.trips, made.rejects, load)
+        self._report(load)
+
+    def stage_while_it_runs(self) -> None:
+        """Stage the trips while they are transformed, without a canonical file.
+
+        What only their end shows decides before the staging table is committed.
+        """
+        with self._begun() as begun, begun.job.stream() as (trips, finish):
+            seconds = begun.seconds()
+
+            def load_of() -> Load:
+                made = finish()
+                load = begun.load(made, seconds)
+                self.files.keep_rejects(made.rejects)
+                self._report(load)
+                return load
+
+            self.as_part(TaxiStageLoad).stage(trips, load_of, begun.folder)
+
+    @contextmanager
+    def _begun(self) -> "Iterator[_Begun]":
+        """The transform of the month's whole raw file, in a folder that is deleted at the end."""
         self.refuse_failed_edition()
-        files, began = self.files, time.monotonic()
-        started_at = datetime.now(timezone.utc).isoformat()
+        began, started_at = time.monotonic(), datetime.now(timezone.utc).isoformat()
         edition = self.attempt.edition = self._whole_edition()
         warehouse.check_locks()
-        with files.work_folder() as work:
-            made = TransformJob(self.taxi_month, files, work).run(edition)
-            origin = asdict(edition)
-            load = Load(
-                download_seconds=origin.pop("seconds"),
-                **origin,
-                rows_read=made.rows_read,
-                rows_rejected=made.rows_rejected,
-                rows_staged=made.rows_written,
-                unknown_columns=made.unknown_columns,
-                quality=made.quality,
-                new_columns=made.new_columns,
-                transform_seconds=time.monotonic() - began,
-                started_at=started_at,
-                script=made.script,
-                outputs=made.outputs,
-                metrics=made.metrics,
-            )
-            warehouse.check_locks()
-            files.keep(made.trips, made.rejects, load)
-        self._report(load)
+        with self.files.work_folder() as folder:
+            job = TransformJob(self.taxi_month, self.files, folder)
+            yield _Begun(job, edition, folder, began, started_at)
 
     def _whole_edition(self) -> Edition:
         """The edition of the raw file, which is fetched again if it is damaged."""
@@ -127,6 +140,40 @@ class TaxiTransform(FileTask, luigi.Task):
             logger.warning("%s: columns that aren't loaded: %s (%d)", self.label, names, count)
 
 
+@dataclass(frozen=True)
+class _Begun:
+    """A transform that has begun, in a folder of its own; ``began`` is by the monotonic clock."""
+
+    job: TransformJob
+    edition: Edition
+    folder: Path
+    began: float
+    started_at: str
+
+    def seconds(self) -> float:
+        """How long ago it began."""
+        return time.monotonic() - self.began
+
+    def load(self, made: Transformed, transform_seconds: float) -> Load:
+        """What is known of the load when it is done."""
+        origin = asdict(self.edition)
+        return Load(
+            download_seconds=origin.pop("seconds"),
+            **origin,
+            rows_read=made.rows_read,
+            rows_rejected=made.rows_rejected,
+            rows_staged=made.rows_written,
+            unknown_columns=made.unknown_columns,
+            quality=made.quality,
+            new_columns=made.new_columns,
+            transform_seconds=transform_seconds,
+            started_at=self.started_at,
+            script=made.script,
+            outputs=made.outputs,
+            metrics=made.metrics,
+        )
+
+
 @requires(TaxiTransform)
 class TaxiStageLoad(LockedTask, luigi.Task):
     """Copy a month's trips into its staging table."""
@@ -142,6 +189,8 @@ class TaxiStageLoad(LockedTask, luigi.Task):
         return is_of_today(load, self.files) or self.merged.exists()
 
     def work(self) -> None:
+        from luigi_tasks.formats import open_trips
+
         load = self.files.read_load()
         if load is None or not self.files.trips_are_whole():
             logger.warning(
@@ -155,8 +204,14 @@ class TaxiStageLoad(LockedTask, luigi.Task):
         if config.cleanup().enabled:
             warehouse.check_locks()
             self.files.remove_raw()  # the server needs about as much room to build the key
+        known, trips = load, self.files.trips
+        with open_trips(trips, known.new_columns) as opened:
+            self.stage(opened, lambda: known, trips.parent)
+
+    def stage(self, trips: "Trips", load_of: Callable[[], Load], folder: Path) -> None:
+        """Copy trips, from a file or from the transform at work; ``warehouse.stage`` has more."""
         progress = Progress(self, f"copying {self.label}", "rows")
-        warehouse.stage(self.warehouse, self.tables, self.files.trips, load, progress)
+        load = warehouse.stage(self.warehouse, self.tables, trips, load_of, progress, folder=folder)
         show_result(self, self.label, f"staged {load.rows_staged:,} rows")
 
 
@@ -212,6 +267,7 @@ class TaxiMonth(LockedTask, luigi.Task):
 
     Its host shares nothing with others but the warehouse, so any of them may take any month, and
     each of several workers one at a time; merges into a table wait for one another by its lock.
+    Where nothing else needs the canonical file, the trips are copied while they are transformed.
     """
 
     resources = {"copy": 1}
@@ -222,7 +278,11 @@ class TaxiMonth(LockedTask, luigi.Task):
 
     def work(self) -> None:
         for step in (TaxiDownload, TaxiTransform, TaxiStageLoad, TaxiMerge):
-            if not self.clone(step).complete():
+            if self.clone(step).complete():
+                continue
+            if step is TaxiTransform and TransformJob.can_stream():
+                self.as_part(TaxiTransform).stage_while_it_runs()
+            else:
                 self.do(step)
 
     @classmethod

@@ -165,12 +165,16 @@ class LockedTask(MonthTask):
 
     def do(self, other: type["LockedTask"]) -> None:
         """Do another task's work on this month, though it may count as complete."""
+        self.as_part(other).work()
+
+    def as_part(self, other: type["LockedTask"]) -> Any:
+        """Another task on this month, whose work is to be a part of this one's."""
         task: Any = self.clone(other)  # type: ignore[attr-defined]
         task.set_status_message = self.set_status_message  # type: ignore[attr-defined]
         task.set_progress_percentage = self.set_progress_percentage  # type: ignore[attr-defined]
         task.attempt = self.attempt
         self.attempt.record_step(task.get_task_family())
-        task.work()
+        return task
 
 
 class FileTask(LockedTask):

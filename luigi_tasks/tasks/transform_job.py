@@ -2,9 +2,11 @@
 
 import logging
 import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from luigi_tasks import config, runner, warehouse
@@ -16,15 +18,20 @@ from luigi_tasks.storage import MonthFiles
 from luigi_tasks.tasks import script
 from luigi_tasks.tasks.script import Script
 
+if TYPE_CHECKING:
+    from luigi_tasks.formats import Trips
+
 logger = logging.getLogger("luigi-interface.steps")
 
 #: Names of the outputs. No input has one, since inputs are parquet files.
 TRIPS, REJECTS = "trips", "rejects"
+#: Standard output in place of an output.
+STREAM = "-"
 
 
 @dataclass
 class Transformed:
-    """A canonical file, its rejects, and what the transform reported.
+    """A canonical file, unless the trips were a stream; its rejects; what the transform reported.
 
     ``script`` is the identity of the user's script, if there was one, and ``outputs`` and
     ``metrics`` are its reports.
@@ -56,9 +63,44 @@ class TransformJob:
         """
         before = _state(self.files.raw)
         transformed = self._run(edition)
+        self._check_raw(before)
+        return transformed
+
+    @staticmethod
+    def can_stream() -> bool:
+        """Whether the trips can be had while the transform runs: it is the built-in one, in a
+        process, and its file isn't to be kept."""
+        is_built_in = script.configured() is None and config.runner().kind == "process"
+        return is_built_in and config.cleanup().enabled
+
+    @contextmanager
+    def stream(self) -> Iterator[tuple["Trips", Callable[[], Transformed]]]:
+        """Transform the month's raw file while the trips are taken.
+
+        Yields the trips, and what waits for the end of the transform, once they are all taken.
+
+        :raises TaxiError: the job can't be run or fails, or the raw file changed meanwhile.
+        """
+        from luigi_tasks.formats import BrokenStreamError, read_trips
+
+        before, folder = _state(self.files.raw), self._new_folder("built-in")
+        job = self._job({self.files.raw.name: self.files.raw}, STREAM)
+        with self._refusing(), runner.stream(job, folder, config.runner()) as streaming:
+
+            def finish() -> Transformed:
+                transformed = self._transformed(folder, streaming.result())
+                self._check_raw(before)
+                return transformed
+
+            try:
+                yield read_trips(streaming.output, "the transform", streaming.stop), finish
+            except BrokenStreamError:
+                streaming.result()  # raises what the transform has failed by
+                raise
+
+    def _check_raw(self, before: tuple[int, int] | None) -> None:
         if _state(self.files.raw) != before:
             raise TaxiError(f"{self.files.raw} changed while it was transformed; run again")
-        return transformed
 
     def _run(self, edition: Edition) -> Transformed:
         custom = script.configured()
@@ -78,8 +120,17 @@ class TransformJob:
         return checked
 
     def _transform_raw(self, image: str | None) -> Transformed:
-        try:
+        with self._refusing():
             return self._transform({self.files.raw.name: self.files.raw}, "built-in", image=image)
+
+    @contextmanager
+    def _refusing(self) -> Iterator[None]:
+        """Remove a file that can't be transformed.
+
+        :raises ContentError: in place of the transform's own error.
+        """
+        try:
+            yield
         except CommandError as error:
             if not is_systemic(error) and config.cleanup().enabled:
                 warehouse.check_locks()
@@ -139,13 +190,18 @@ class TransformJob:
     ) -> Transformed:
         """Run the built-in transform."""
         folder = self._new_folder(name)
-        job = Job(
+        result = runner.run(self._job(inputs, TRIPS, image), folder, config.runner(), kind)
+        return self._transformed(folder, result)
+
+    def _job(self, inputs: dict[str, Path], trips: str, image: str | None = None) -> Job:
+        """The job of the built-in transform."""
+        return Job(
             task="TaxiTransform",
             month=str(self.month),
             command=[
                 *("python", "-m", "luigi_tasks.transform"),
                 f"--taxi-type={self.month.taxi_type}",
-                f"--trips={TRIPS}",
+                f"--trips={trips}",
                 f"--rejects={REJECTS}",
                 f"--max-reject-ratio={config.transform().max_reject_ratio}",
                 f"--schema-contract={config.schema_contract()}",
@@ -153,12 +209,14 @@ class TransformJob:
                 *inputs,
             ],
             inputs=inputs,
-            outputs=[TRIPS],
+            outputs=[trips] if trips != STREAM else [],
             optional=[REJECTS],
             image=image,
             quiet=True,
         )
-        result = runner.run(job, folder, config.runner(), kind)
+
+    @staticmethod
+    def _transformed(folder: Path, result: JobResult) -> Transformed:
         try:
             return Transformed(folder / TRIPS, folder / REJECTS, **result.outputs)
         except TypeError:

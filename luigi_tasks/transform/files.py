@@ -1,4 +1,4 @@
-"""Raw files of any era and format in; one parquet file with the catalog's schema, and rejects, out.
+"""Raw files of any era and format in; trips with the catalog's schema, and rejects, out.
 
 A row that has a value which can't be read as its column's type is a reject: the file, the row's
 number in it, the column, the value, the reason and the whole row.
@@ -9,19 +9,20 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import IO
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from luigi_tasks.catalog import Column, Match, TaxiType, fold
 from luigi_tasks.errors import TaxiError
-from luigi_tasks.formats import BATCH_BYTES, BATCH_ROWS, PublishedFile, Rows, open_published
+from luigi_tasks.formats import PublishedFile, Rows, open_published, stream_schema
 from luigi_tasks.texts import listed, shortened
 from luigi_tasks.transform.casting import arrow_schema, cast_readable, first_line, schema_of
 from luigi_tasks.transform.new_columns import common_types, fitting_types, new_columns
 from luigi_tasks.transform.quality import count_failures
 from luigi_tasks.transform.rejects import Reject, Rejected, RejectsFile, as_python, records
+from luigi_tasks.transform.writing import writer
 
 #: How many rejects an error message shows. A file that doesn't have its number of rows is checked
 #: for too many rejects after MOST_REJECTS of them, by an estimate of its rows.
@@ -47,7 +48,7 @@ class Report:
 
 def transform(
     raws: Sequence[Path],
-    trips: Path,
+    trips: Path | IO[bytes],
     rejects: Path,
     taxi_type: TaxiType,
     max_reject_ratio: float = 0.01,
@@ -59,6 +60,7 @@ def transform(
     The files are read in batches, so that memory doesn't grow with them, and several are read as
     one. ``rejects`` isn't created if there are none.
 
+    :param trips: a parquet file to write, or where a stream in Arrow's IPC format goes.
     :param max_reject_ratio: share of all rows, 0 to 1, that may be unreadable.
     :param schema_contract: whether columns that the catalog doesn't know are written after those
         that it knows (``evolve``), left out (``discard``) or refused (``freeze``).
@@ -76,40 +78,29 @@ def transform(
         if report.rows_rejected > max_reject_ratio * total:
             raise TaxiError(_too_many(report, total, max_reject_ratio, shown))
 
-    partial = trips.with_name(f"{trips.name}.partial")
-    try:
-        with (
-            _naming(raws[0]),
-            pq.ParquetWriter(
-                partial,
-                arrow_schema(taxi_type),
-                compression="zstd",
-                compression_level=1,
-                write_page_checksum=True,
-            ) as writer,
-            RejectsFile(rejects) as rejects_file,
-            _RowGroups(writer) as row_groups,
-        ):
-            for raw, names in zip(raws, inspected.names, strict=True):
-                match = taxi_type.match(names)
-                left_out = map(shortened, match.unknown)
-                report.unknown_columns += [n for n in left_out if n not in report.unknown_columns]
-                with _open(raw) as file:
-                    read = _read(file, raw.name, match, taxi_type.columns, report)
-                    for batch, rejected in read:
-                        for reject, record in rejected:
-                            rejects_file.write(reject, record)
-                        shown += [reject for reject, _ in rejected[: SHOWN_REJECTS - len(shown)]]
-                        if inspected.total is not None:
-                            check(inspected.total)
-                        elif len(raws) == 1 and report.rows_rejected > MOST_REJECTS:
-                            check(math.ceil(2 * report.rows_read / max(file.share, 0.001)))
-                        row_groups.add(batch)
-                    if raw == raws[-1]:
-                        check(report.rows_read)
-        partial.replace(trips)
-    finally:
-        partial.unlink(missing_ok=True)
+    schema = arrow_schema(taxi_type)
+    with (
+        _naming(raws[0]),
+        writer(trips, schema, stream_schema(schema, inspected.total, report.new_columns)) as write,
+        RejectsFile(rejects) as rejects_file,
+    ):
+        for raw, names in zip(raws, inspected.names, strict=True):
+            match = taxi_type.match(names)
+            left_out = map(shortened, match.unknown)
+            report.unknown_columns += [n for n in left_out if n not in report.unknown_columns]
+            with _open(raw) as file:
+                read = _read(file, raw.name, match, taxi_type.columns, report)
+                for batch, rejected in read:
+                    for reject, record in rejected:
+                        rejects_file.write(reject, record)
+                    shown += [reject for reject, _ in rejected[: SHOWN_REJECTS - len(shown)]]
+                    if inspected.total is not None:
+                        check(inspected.total)
+                    elif len(raws) == 1 and report.rows_rejected > MOST_REJECTS:
+                        check(math.ceil(2 * report.rows_read / max(file.share, 0.001)))
+                    write(batch)
+                if raw == raws[-1]:
+                    check(report.rows_read)
     return report
 
 
@@ -233,30 +224,3 @@ def _too_many(report: Report, total: int, ratio: float, shown: list[Reject]) -> 
         f"max_reject_ratio {ratio:g} lets at most {int(ratio * total):,} of {total:,} pass; "
         f"the first: {'; '.join(map(str, shown))}"
     )
-
-
-class _RowGroups:
-    """Writes batches of any size as row groups of one size, since each takes some time to read."""
-
-    def __init__(self, writer: pq.ParquetWriter) -> None:
-        self._writer = writer
-        self._batches: list[pa.RecordBatch] = []
-        self._rows = self._bytes = 0
-
-    def __enter__(self) -> "_RowGroups":
-        return self
-
-    def __exit__(self, error_class: object, *_: object) -> None:
-        if self._batches and error_class is None:
-            self._write()
-
-    def add(self, batch: pa.RecordBatch) -> None:
-        self._batches.append(batch)
-        self._rows += batch.num_rows
-        self._bytes += batch.nbytes
-        if self._rows >= BATCH_ROWS // 2 or self._bytes >= BATCH_BYTES:
-            self._write()
-
-    def _write(self) -> None:
-        self._writer.write_table(pa.Table.from_batches(self._batches))
-        self._batches, self._rows, self._bytes = [], 0, 0

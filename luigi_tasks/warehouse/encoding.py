@@ -1,4 +1,4 @@
-"""A canonical file in PostgreSQL's binary format for COPY."""
+"""Canonical trips in PostgreSQL's binary format for COPY."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import IO
@@ -6,11 +6,10 @@ from typing import IO
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 from pgpq import ArrowToPostgresBinaryEncoder
 
 from luigi_tasks.catalog import Column
-from luigi_tasks.formats import read_batches
+from luigi_tasks.formats import Trips
 from luigi_tasks.warehouse.fingerprint import as_mask, fingerprints
 
 #: Rows of a batch that is encoded and sent at once. Twice as many took 50 MB more and no less time;
@@ -23,33 +22,33 @@ _BITS = 4
 
 
 def encoded(
-    file: pq.ParquetFile,
+    trips: Trips,
     columns: Sequence[Column],
     selected: Sequence[str],
     new: Mapping[str, str],
     *,
-    report: Callable[[int, int], None],
+    report: Callable[[int, int | None], None],
     repeated: IO[bytes],
     count: Callable[[pa.RecordBatch], None] = lambda rows: None,
 ) -> Iterator[bytes]:
-    """Encode a file's rows: the fingerprint of all columns, those that are selected, and new ones.
+    """Encode trips: the fingerprint of all columns, those that are selected, and new ones.
 
     Of rows with one fingerprint only the first is among them. All others, and a few that just look
     as if they had come before, are written to ``repeated`` in the same format; nothing is, if there
     are none.
 
     :param new: the Arrow types, by their aliases, that new columns get.
-    :param report: is called with the rows encoded so far, and all of them.
+    :param report: is called with the rows encoded so far, and all of them, if that is known.
     :param count: is called with the rows of each batch, but for those that are ``repeated``.
     """
-    known = [file.schema_arrow.field(name) for name in selected]
+    known = [trips.schema.field(name).remove_metadata() for name in selected]
     added = [pa.field(name, pa.type_for_alias(alias)) for name, alias in new.items()]
     schema = pa.schema([pa.field("unique_row_id", pa.binary()), *known, *added])
     encoder, apart = ArrowToPostgresBinaryEncoder(schema), ArrowToPostgresBinaryEncoder(schema)
-    memory = Memory(file.metadata.num_rows)
+    memory = Memory(trips.rows)
     read = 0
     yield encoder.write_header()
-    for batch in read_batches(file, BATCH_ROWS):
+    for batch in trips.batches(BATCH_ROWS):
         ids = fingerprints(batch, columns)
         arrays = [
             ids,
@@ -67,7 +66,7 @@ def encoded(
         yield encoder.write_batch(rows)
         count(rows)
         read += batch.num_rows
-        report(read, file.metadata.num_rows)
+        report(read, trips.rows)
     if repeated.tell():
         repeated.write(apart.finish())
     yield encoder.finish()
@@ -81,9 +80,10 @@ class Memory:
     are all different were taken for known, and some 20,000 of 20 million.
     """
 
-    def __init__(self, rows: int) -> None:
-        """:param rows: how many will come; fewer take less memory."""
-        self._words = np.zeros(min(1 << rows.bit_length(), MOST_WORDS), np.uint64)
+    def __init__(self, rows: int | None) -> None:
+        """:param rows: how many will come, at most, if that is known; fewer take less memory."""
+        words = MOST_WORDS if rows is None else min(1 << rows.bit_length(), MOST_WORDS)
+        self._words = np.zeros(words, np.uint64)
 
     def came_before(self, fingerprints: pa.Array) -> npt.NDArray[np.bool_]:
         """Whether each of these may have come before, in this call or another; they are known now.

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from luigi_tasks.catalog import NEW_TYPES, TAXI_TYPES
 from luigi_tasks.chunks import Chunks, ahead
@@ -32,6 +32,9 @@ from luigi_tasks.warehouse.sql import execute, render
 from luigi_tasks.warehouse.sql import rows as fetch
 from luigi_tasks.warehouse.tables import prepare
 
+if TYPE_CHECKING:
+    from luigi_tasks.formats import Trips
+
 #: Bytes of rows that look repeated which are held in memory; more go to a file.
 REPEATED_IN_MEMORY = 1 << 23
 #: A temporary table.
@@ -53,29 +56,34 @@ class Staged:
 def stage(
     warehouse: Warehouse,
     tables: Tables,
-    trips_file: Path,
-    load: Load,
-    report: Callable[[int, int], None] = lambda done, total: None,
-) -> None:
-    """Fill the month's staging table from a canonical parquet file, and set its marker.
+    trips: "Trips",
+    load_of: Callable[[], Load],
+    report: Callable[[int, int | None], None] = lambda done, total: None,
+    *,
+    folder: Path,
+) -> Load:
+    """Fill the month's staging table with canonical trips, and set its marker.
 
-    :param report: is called with the rows sent so far, and all of them.
-    :raises TaxiError: the file doesn't have the rows that ``load`` says.
+    :param load_of: is called when all rows are copied, and nothing is committed yet; it returns
+        what is known of the load by then, or raises what keeps it from being staged.
+    :param report: is called with the rows sent so far, and all of them, if that is known.
+    :param folder: where rows may be put aside meanwhile.
+    :raises TaxiError: there aren't the rows that the load says.
     """
     from luigi_tasks.warehouse.counting import Counts
     from luigi_tasks.warehouse.encoding import encoded
 
     began = time.monotonic()
-    month, trips, staging = tables.month, tables.trips, tables.staging
+    month, table, staging = tables.month, tables.trips, tables.staging
     label = f"TaxiStageLoad {month}"
     prepare(warehouse, label, staging[0])
     with transaction(warehouse, label) as cursor:
         holds_staging(cursor, staging)
-        columns = columns_of(cursor, trips.name)
-        new = target_columns(load.new_columns, columns)
-        check_columns(trips, month, columns, new)
+        columns = columns_of(cursor, table.name)
+        new = target_columns(trips.new_columns, columns)
+        check_columns(table, month, columns, new)
         definitions = {column.name: column.definition for column in columns}
-        selected = [column.name for column in trips.taxi_type.columns]
+        selected = [column.name for column in table.taxi_type.columns]
         names: dict[str, Any] = {
             "staging": staging,
             "names": selected + list(dict(new.values())),
@@ -86,11 +94,11 @@ def stage(
         execute(
             cursor,
             "staging/create.sql",
-            becomes_partition=becomes_partition(cursor, trips, month),
+            becomes_partition=becomes_partition(cursor, table, month),
             definitions=definitions | {n: t for n, t in new.values() if n not in definitions},
             **names,
         )
-        with SpooledTemporaryFile(REPEATED_IN_MEMORY, dir=str(trips_file.parent)) as repeated:
+        with SpooledTemporaryFile(REPEATED_IN_MEMORY, dir=str(folder)) as repeated:
             encode = partial(
                 encoded,
                 columns=TAXI_TYPES[month.taxi_type].columns,
@@ -100,11 +108,12 @@ def stage(
                 count=counts.add,
                 repeated=repeated,
             )
-            rows = _copy(cursor, render(cursor, "staging/copy.sql", **names), trips_file, encode)
+            rows = _copy(cursor, render(cursor, "staging/copy.sql", **names), trips, encode)
             rows_repeated = _copy_repeated(cursor, names, repeated)
+        load = load_of()
         if rows + rows_repeated != load.rows_staged:
             raise TaxiError(
-                f"{trips_file} has {rows + rows_repeated:,} rows and should have "
+                f"{trips.name} has {rows + rows_repeated:,} rows and should have "
                 f"{load.rows_staged:,}; remove it and run again"
             )
         execute(cursor, "staging/add_key.sql", key=key_name(staging), **names)
@@ -124,6 +133,7 @@ def stage(
         names |= {"description": json.dumps(facts)}
         execute(cursor, "staging/describe.sql", **names)
         set_marker(cursor, month.staged_id, staging)
+    return load
 
 
 def read_staged(warehouse: Warehouse, tables: Tables) -> Staged | None:
@@ -185,21 +195,20 @@ def drop_staging(cursor: Cursor, tables: Tables) -> None:
 
 
 def _copy(
-    cursor: Cursor, statement: str, trips_file: Path, encode: Callable[[Any], Iterator[bytes]]
+    cursor: Cursor, statement: str, trips: "Trips", encode: Callable[[Any], Iterator[bytes]]
 ) -> int:
-    """Send a parquet file's rows by COPY while they are encoded, batch by batch.
+    """Send trips by COPY while they are encoded, batch by batch.
 
     :returns: the number of rows that the server took.
     """
-    from luigi_tasks.formats import open_parquet
-
-    with open_parquet(trips_file) as file, ahead(encode(file)) as chunks:
+    with ahead(encode(trips)) as chunks:
         sent = Chunks(chunks)
         try:
             cursor.copy_expert(statement, sent, 1 << 20)
         except BaseException:
+            trips.stop()
             if isinstance(sent.error, OSError):  # a page doesn't match its checksum
-                raise TaxiError(f"{trips_file} can't be read: {sent.error}; run again") from None
+                raise TaxiError(f"{trips.name} can't be read: {sent.error}; run again") from None
             if sent.error is not None:  # psycopg2 turned it into an error of the query
                 raise sent.error from None
             raise

@@ -1062,3 +1062,66 @@ def test_a_signal_that_is_handled_or_ignored_already_stays_so(
         assert signal.getsignal(number) is signal.SIG_DFL
     finally:
         signal.signal(number, before)
+
+
+# a stream
+
+
+def test_a_stream_is_read_while_its_job_runs(tmp_path: Path) -> None:
+    code = """
+    os.write(1, b"first")
+    while not os.path.exists("go on"):
+        time.sleep(0.01)
+    os.write(1, b"last")
+    open("note", "w").close()
+    print('::{"outputs": {"rows": 2}}::', file=sys.stderr)
+    """
+    for _ in range(2):
+        (tmp_path / "note").unlink(missing_ok=True)
+        with runner.stream(job(code, outputs=["note"]), tmp_path, config.runner()) as streaming:
+            assert streaming.output.read(5) == b"first"
+            [folder] = tmp_path.glob("job-*/work")
+            (folder / "go on").touch()
+            assert streaming.output.read() == b"last"
+            assert streaming.result() == JobResult([tmp_path / "note"], {"rows": 2}, [])
+        assert names(tmp_path) == ["note"]
+
+
+def test_a_stream_of_a_job_that_fails_ends_and_says_why(tmp_path: Path) -> None:
+    code = "os.write(1, b'some'); sys.exit('no more')"
+    with runner.stream(job(code), tmp_path, config.runner()) as streaming:
+        assert streaming.output.read() == b"some"
+        with pytest.raises(CommandError, match="no more"):
+            streaming.result()
+
+
+def test_a_stream_beyond_its_time_ends_for_its_reader(tmp_path: Path, settings: Settings) -> None:
+    settings("runner", "time_limit", "0.5")
+    with runner.stream(job("time.sleep(600)"), tmp_path, config.runner()) as streaming:
+        assert streaming.output.read() == b""
+        with pytest.raises(TaxiError, match=r"was stopped after 0.5 s, \[runner\] time_limit"):
+            streaming.result()
+
+
+@pytest.mark.parametrize("ends", ["by its reader's error", "since it is stopped"])
+def test_no_streaming_job_is_left(tmp_path: Path, ends: str) -> None:
+    def read() -> None:
+        with runner.stream(job("out(); time.sleep(600)"), tmp_path, config.runner()) as streaming:
+            assert streaming.output.readline() == b'::{"outputs": {}}::\n'
+            processes.extend(
+                each
+                for each in psutil.Process().children(recursive=True)
+                if "time.sleep(600)" in " ".join(each.cmdline())
+            )
+            if ends == "since it is stopped":
+                stopping = threading.Thread(target=streaming.stop)
+                stopping.start()
+                assert streaming.output.read() == b""
+                stopping.join()
+            raise ZeroDivisionError
+
+    processes: list[psutil.Process] = []
+    with pytest.raises(ZeroDivisionError):
+        read()
+    assert processes
+    assert_gone(*processes)

@@ -20,7 +20,7 @@ from typing import Any
 
 from luigi.cmdline import luigi_run
 
-from luigi_tasks import chunks, config, records, storage, warehouse
+from luigi_tasks import chunks, config, formats, records, storage, warehouse
 from luigi_tasks.runner import process
 from luigi_tasks.source import http, local
 from luigi_tasks.source.part import Part
@@ -124,6 +124,29 @@ def child_of_the_transform() -> None:
         return child
 
     process.subprocess.Popen = patched
+
+
+@point
+def transform_in_the_middle_of_copy() -> None:
+    """Kill the first transform, not this process, when the rows that it sends are to be copied."""
+    start, read, started = process.subprocess.Popen, formats.read_trips, []
+
+    def starting(*args: Any, **kwargs: Any) -> Any:
+        started.append(start(*args, **kwargs))
+        return started[-1]
+
+    def reading(*args: Any) -> Any:
+        trips = read(*args)
+        if len(started) == 1:
+            os.kill(started[0].pid, signal.SIGKILL)
+        return trips
+
+    process.subprocess.Popen, formats.read_trips = starting, reading
+
+
+@point
+def rejects_not_yet_kept() -> None:
+    before(storage.MonthFiles, "keep_rejects")
 
 
 @point

@@ -211,7 +211,7 @@ def fail_to(step: type[luigi.Task], monkeypatch: pytest.MonkeyPatch, error: Exce
         TaxiMerge: (warehouse, "merge"),
     }[step]
 
-    def fail(*_: Any) -> None:
+    def fail(*_: Any, **__: Any) -> None:
         raise error
 
     with monkeypatch.context() as patched:

@@ -60,7 +60,9 @@ def test_what_breaks_off_a_copy_comes_up_as_it_is(
         with pytest.raises(type(error)) as raised:
             months.stage(trips(3))
     assert raised.value is error
-    assert months.database.query("SELECT FROM pg_class WHERE relname LIKE '%staging%'") == []
+    assert (
+        months.database.query("SELECT relname FROM pg_class WHERE relname LIKE '%staging%'") == []
+    )
     assert months.load(trips(3)).rows_inserted == 3
 
 
@@ -193,6 +195,17 @@ def test_a_copy_is_stopped(
         assert run.code == 0, run.output
         assert database.contents() == undisturbed.contents
         assert files_in_work(command.folder / "data") == []
+
+
+@on_one_server
+def test_a_copy_is_stopped_together_with_the_transform_that_it_copies_from(
+    command: Luigi, database: Database
+) -> None:
+    """Whose end ``stop`` waits for."""
+    run = Started(command, "copy", of="TaxiMonth").says("copying").stop(signal.SIGTERM, group=False)
+    assert_stopped(run, signal.SIGTERM)
+    assert_no_sessions(database)
+    assert database.query("SELECT relname FROM pg_class WHERE relname LIKE '%staging%'") == []
 
 
 @on_one_server

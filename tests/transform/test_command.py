@@ -1,11 +1,14 @@
 """The command line of the transform."""
 
+import io
 import json
 import subprocess
 import sys
 from datetime import date
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from raw_files import (
     Folder,
@@ -14,6 +17,7 @@ from raw_files import (
 )
 
 from luigi_tasks import sample
+from luigi_tasks.formats import BrokenStreamError, read_trips
 
 
 def run(*words: str | Path) -> subprocess.CompletedProcess[str]:
@@ -42,6 +46,31 @@ def test_the_command_reports_what_it_did(folder: Folder) -> None:
                 "new_columns": {"request_source": "text"},
             }
         }
+
+
+def test_the_command_writes_a_stream_to_its_standard_output(folder: Folder) -> None:
+    """What its reader has to know first is in the schema, and its report on standard error."""
+    folder.write(passenger_count=["x"] + ["1"] * 199, lane=range(200))
+    assert run(*command(folder.raw, folder.raw.parent)).returncode == 0
+    words = [*command(folder.raw, folder.raw.parent), "--trips=-"]
+    done = subprocess.run(words, capture_output=True, check=False)
+    assert done.returncode == 0
+    [line] = done.stderr.decode().splitlines()
+    assert '"rows_written": 199' in line
+    trips = read_trips(io.BytesIO(done.stdout), "it", lambda: None)
+    assert (trips.rows, trips.new_columns) == (200, {"lane": "bigint"})
+    batches = list(trips.batches(100))
+    assert [batch.num_rows for batch in batches] == [100, 99]
+    assert pa.Table.from_batches(batches).equals(pq.read_table(folder.trips))
+
+
+def test_a_stream_that_ends_early_is_broken(folder: Folder) -> None:
+    folder.write(passenger_count=["1"] * 200)
+    words = [*command(folder.raw, folder.raw.parent), "--trips=-"]
+    sent = subprocess.run(words, capture_output=True, check=True).stdout
+    for end in (0, 100, len(sent) // 2):
+        with pytest.raises(BrokenStreamError, match="what it sent can't be read"):
+            list(read_trips(io.BytesIO(sent[:end]), "it", lambda: None).batches(100))
 
 
 def test_the_command_fails_with_one_line(folder: Folder) -> None:

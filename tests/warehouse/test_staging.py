@@ -500,12 +500,13 @@ def test_a_range_ends_with_statistics_of_the_whole_table(
 ENCODE = """
 import io, sys
 from luigi_tasks.catalog import GREEN
-from luigi_tasks.formats import open_parquet
+from pathlib import Path
+from luigi_tasks.formats import open_trips
 from luigi_tasks.warehouse.encoding import encoded
 names = [column.name for column in GREEN.columns]
-with open_parquet(sys.argv[1]) as file:
+with open_trips(Path(sys.argv[1]), {}) as trips:
     repeated = io.BytesIO()
-    for _ in encoded(file, GREEN.columns, names, {}, report=print, repeated=repeated):
+    for _ in encoded(trips, GREEN.columns, names, {}, report=print, repeated=repeated):
         pass
 print(repeated.tell() > 100, *{"numpy", "pandas"} & sys.modules.keys())
 """
