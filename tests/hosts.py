@@ -21,7 +21,7 @@ def _ip(*words: str) -> None:
 
 @dataclass
 class Host:
-    """A host whose only cable goes to the server; ``server`` is that one's address for it."""
+    """A host whose only cable goes to the server; ``server`` is that one's address on it."""
 
     name: str
     space: str
@@ -40,15 +40,24 @@ class Host:
 
     def mend(self) -> None:
         _ip("-n", self.space, "link", "set", self.link, "up")
+        self.route()
+
+    def route(self) -> None:
+        """Have it reach the server's other addresses."""
+        _ip("-n", self.space, "route", "replace", "default", "via", self.server)
 
 
 @dataclass
 class Network:
-    """A server's namespace, and hosts around it."""
+    """A server's namespace, and hosts around it; ``address`` is that of the server for all."""
 
     number: int
     space: str
     hosts: list[Host] = field(default_factory=list)
+
+    @property
+    def address(self) -> str:
+        return f"10.{200 + self.number % 50}.0.1"
 
     def add(self, name: str) -> Host:
         """Connect another host."""
@@ -68,6 +77,7 @@ class Network:
             _ip("-n", namespace, "address", "add", address, "dev", link)
             for each in (link, "lo"):
                 _ip("-n", namespace, "link", "set", each, "up")
+        host.route()
         return host
 
 
@@ -80,6 +90,7 @@ def network() -> Iterator[Network]:
         skip("iproute2 isn't installed")
     try:
         _ip("netns", "add", made.space)
+        _ip("-n", made.space, "address", "add", f"{made.address}/32", "dev", "lo")
     except subprocess.CalledProcessError:
         skip("network namespaces can be made by root only")
     try:
