@@ -19,7 +19,7 @@ from typing import Any
 import luigi.interface
 from luigi.rpc import RemoteScheduler, RPCError
 from luigi.scheduler import RPC_METHODS, WORKER_STATE_DISABLED, Scheduler
-from luigi.task_status import DONE, PENDING, RUNNING
+from luigi.task_status import DONE, FAILED, PENDING, RUNNING
 from requests import Timeout
 
 from luigi_tasks.texts import shortened
@@ -98,14 +98,20 @@ class LastingScheduler:
                 self._about_worker.append((name, kwargs))
 
     def _register(self, scheduler: Any) -> None:
-        """Tell a scheduler of the worker and its tasks; those that it knows as done are done."""
-        done = scheduler.task_list(status=DONE, upstream_status="", limit=False)
+        """Tell a scheduler of the worker and its tasks.
+
+        Those that it knows as done are done. Nor is it told that one of those failed that it knows:
+        it may be another worker's by now, and what cut this host off may be why it failed here.
+        """
+        known = scheduler.task_list(status="", upstream_status="", limit=False)
         with self._own_lock():
             for name, kwargs in self._about_worker:
                 getattr(scheduler, name)(**kwargs)
             for name, task in self._tasks.items():
-                if name in done:
+                if name in known and known[name]["status"] == DONE:
                     task["status"] = DONE
+                elif name in known and task["status"] == FAILED:
+                    continue
                 else:
                     scheduler.add_task(**task | {"status": PENDING})
                 if task["status"] != PENDING:

@@ -115,6 +115,9 @@ class Worker(luigi.worker.Worker):
         if kwargs["status"] == FAILED and GIVES_WAY in str(kwargs.get("expl")):
             self._gives_way = True
             self._add_task_history.pop()  # it wasn't run, but hasn't failed either
+        elif kwargs["status"] == FAILED and self._stop_requesting_work:
+            # by a fault of this host, most probably: let another one try it
+            self._scheduler.forgive_failures(task_id=kwargs["task_id"])
 
     def _note_what_others_did(self) -> None:
         """Note as done what is complete, though this worker didn't complete it.
