@@ -273,6 +273,14 @@ class TaxiMonth(LockedTask, luigi.Task):
     resources = {"copy": 1}
     ends_attempt = "succeeded"
 
+    @property
+    def priority(self) -> Any:  # type: ignore[override]
+        """A number that is higher for older months, so that they come first.
+
+        Luigi's scheduler hears of the tasks that a range requires in any order.
+        """
+        return 1 / (12 * self.month.year + self.month.month)
+
     def output(self) -> MergedTarget:
         return self.merged
 

@@ -1,6 +1,7 @@
 """A month as one task, on one host: what several workers and several hosts run."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -36,6 +37,12 @@ def test_a_range_of_months_gives_what_the_chain_of_tasks_gives(
         assert database.contents() == undisturbed.contents
     assert "nothing was to be done" in run.output
     assert [file for file in (command.folder / "data").rglob("*.parquet") if file.is_file()] == []
+
+
+def test_the_oldest_month_comes_first(command: Luigi) -> None:
+    run = load(command, "--workers=1")
+    merged = re.findall(r"green (\S+): inserted", run.output)
+    assert merged == ["2024-01", "2024-02", "2024-03"], run.output
 
 
 @pytest.mark.parametrize("task", ["TaxiTransform", "TaxiStageLoad"])

@@ -1,7 +1,7 @@
 """Several hosts with one luigid and one PostgreSQL load a range together, whatever befalls them.
 
 They are network namespaces with folders of their own. LUIGI_TASKS_HOST_MOMENTS=100 has it befall
-them so often, ten times in each backfill of 48 months; LUIGI_TASKS_HOST_SEED draws other moments.
+them so often, twenty times in each backfill of 48 months; LUIGI_TASKS_HOST_SEED draws others.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ MOMENTS = int(os.environ.get("LUIGI_TASKS_HOST_MOMENTS", "4"))
 SEED = int(os.environ.get("LUIGI_TASKS_HOST_SEED", "1"))
 IS_LONG = MOMENTS > 4
 #: Months of each service, and moments in one backfill of them.
-MONTHS, AT_ONCE = (24, 10) if IS_LONG else (3, 4)
+MONTHS, AT_ONCE = (24, 20) if IS_LONG else (3, 4)
 #: Seconds: a host is frozen, or cut off for at most so long; is down for at most so long; and is
 #: silent for so long when luigid gives its month to others.
 FROZEN, CUT, DOWN, SILENT = (90.0, 90.0, 20.0, 30) if IS_LONG else (6.0, 6.0, 2.0, 3)
@@ -307,7 +307,7 @@ def test_hosts_load_each_month_once_though_some_die_or_freeze_or_are_cut_off(
     backfill.run()
     took = time.monotonic() - began
     outputs = "\n".join(member.output() for member in backfill.members)
-    transformed = Counter(re.findall(r"(\w+ \d{4}-\d\d): read \d+ rows, rejected", outputs))
+    transformed = Counter(re.findall(r"(\w+ \d{4}-\d\d): read [\d,]+ rows, rejected", outputs))
     print(f"{took:.0f} s; {backfill.happened}; {[m.codes for m in backfill.members]}")
     print(transformed.total(), {each: n for each, n in transformed.items() if n > 1})
     assert database.contents() == undisturbed_contents, backfill.told()
