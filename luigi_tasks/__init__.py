@@ -11,6 +11,7 @@
     RangeMonthly --of TaxiMonth                        the same, each month as one task, for
                                                        several workers or hosts
     RangeMonthly --of TaxiRefresh                      months that were corrected since
+    TaxiSpark --of TaxiMonth                           the same, on a Spark cluster
     TaxiDue                                            whatever is due, of all services
     TaxiReset                                          takes a month out
     TaxiZones       -> taxi_zones, zone_outlines       names and outlines of the zones
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from luigi_tasks.tasks.features import TaxiFeatures
     from luigi_tasks.tasks.ranges import RangeMonthly
     from luigi_tasks.tasks.report import TaxiReport
+    from luigi_tasks.tasks.spark import TaxiSpark
     from luigi_tasks.tasks.upkeep import TaxiRefresh, TaxiReset, TaxiZones
 
 __all__ = [
@@ -61,6 +63,7 @@ __all__ = [
     "TaxiRefresh",
     "TaxiReport",
     "TaxiReset",
+    "TaxiSpark",
     "TaxiStageLoad",
     "TaxiTransform",
     "TaxiZones",
@@ -126,7 +129,7 @@ if "luigi.cmdline" in sys.modules:  # the command luigi runs us, not a program w
     atexit.register(gc.freeze)  # what ends needn't be looked through for garbage: that takes 0.2 s
 
 if "luigi" in sys.modules:  # so that --module luigi_tasks registers them
-    from luigi_tasks.tasks import due  # noqa: F401
+    from luigi_tasks.tasks import due, spark  # noqa: F401
 
     if "luigi.cmdline" in sys.modules:
         from luigi_tasks.operations import logs

@@ -6,6 +6,7 @@ Only tasks and commands read them; everything below is handed what it needs.
 from luigi_tasks.config import defaults
 from luigi_tasks.config.checks import check
 from luigi_tasks.config.flags import given_flags, hides_password, override
+from luigi_tasks.config.handover import Handover, hand_over, take_over
 from luigi_tasks.config.parameters import (
     MonthParameter,
     OptionalMonthParameter,
@@ -37,6 +38,7 @@ from luigi_tasks.config.sections import (
     runner,
     schedule,
     source,
+    spark,
     storage,
     transform,
     trips,
@@ -44,6 +46,7 @@ from luigi_tasks.config.sections import (
 )
 
 __all__ = [
+    "Handover",
     "MonthParameter",
     "OptionalMonthParameter",
     "ParametersParameter",
@@ -54,6 +57,7 @@ __all__ = [
     "concurrency",
     "digest",
     "given_flags",
+    "hand_over",
     "hides_password",
     "log",
     "log_file",
@@ -72,8 +76,10 @@ __all__ = [
     "selected",
     "shared_luigid",
     "source",
+    "spark",
     "storage",
     "storage_root",
+    "take_over",
     "transform",
     "trips",
     "variables",

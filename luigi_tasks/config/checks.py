@@ -41,6 +41,7 @@ from luigi_tasks.config.sections import (
     quality,
     runner,
     source,
+    spark,
     transform,
     warehouse,
 )
@@ -132,6 +133,7 @@ def _check_settings() -> None:
     _check_quality(quality())
     _check_runner(runner())
     _check_alarms(alarms(), metrics())
+    _check_spark(spark())
 
 
 @contextmanager
@@ -282,6 +284,20 @@ def _check_alarms(settings: alarms, figures: metrics) -> None:
         raise TaxiError(
             f"[metrics] textfile: {_got(figures, 'textfile')} must end with .prom, or Prometheus's "
             "node exporter doesn't read it"
+        )
+
+
+def _check_spark(settings: spark) -> None:
+    if not re.match(r"(local(\[|$|-cluster\[)|[a-z0-9]+://\S|yarn$)", settings.master):
+        raise TaxiError(
+            f"[spark] master: {_got(settings, 'master')} must be like local[*] or spark://host:7077"
+        )
+    options = settings.conf
+    is_read = isinstance(options, Mapping) and _are_texts(options.values())
+    if not is_read or not all(name.startswith("spark.") for name in options):
+        raise TaxiError(
+            f"[spark] conf: {_got(settings, 'conf')} must be like "
+            '{"spark.executor.memory": "2g"}, with texts as values'
         )
 
 

@@ -159,6 +159,17 @@ class report(luigi.Config):
     file = luigi.Parameter(description="file of the page that TaxiReport writes")
 
 
+class spark(luigi.Config):
+    master = Text(description="where months run: local[*], or a cluster such as spark://host:7077")
+    conf = Dict(description="Spark's own options, as JSON")
+    python = Text(description="the executors' Python, which has this package; empty: this path")
+
+    @property
+    def is_local(self) -> bool:
+        """Whether all months run on this machine."""
+        return str(self.master).startswith("local")
+
+
 SECTIONS = (
     source,
     storage,
@@ -175,5 +186,6 @@ SECTIONS = (
     alarms,
     metrics,
     report,
+    spark,
 )
 LUIGIS_SECTIONS = (core, retcode, execution_summary, scheduler, worker)

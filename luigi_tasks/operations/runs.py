@@ -43,6 +43,7 @@ class Run:
     why it couldn't be found out what a task needs, or whether it is complete. ``due`` is what it
     found to be due, if it looked, and ``corrections`` are the services whose merged months it
     looked at, too. ``has_failed_elsewhere`` is whether months failed that only others have tried.
+    ``is_part`` is whether another process has begun it and is to end it.
     """
 
     command: str
@@ -58,6 +59,7 @@ class Run:
     due: dict[str, list[DueMonth]] = field(default_factory=dict)
     corrections: list[str] = field(default_factory=list)
     has_failed_elsewhere: bool = False
+    is_part: bool = False
 
     def record(self, act: Callable[..., None], *facts: Any, **named: Any) -> None:
         """Record something of this run in the warehouse; where that fails, the work goes on.
@@ -110,6 +112,14 @@ def begin(command: str) -> Run:
     return run
 
 
+def join(run_id: int | None, command: str) -> None:
+    """Have what this process does recorded as a part of a run that another one has begun.
+
+    :param run_id: None where that isn't recorded.
+    """
+    _current.append(Run(command, config.open_warehouse(), run_id=run_id, is_part=True))
+
+
 def end(state: str = "", exit_code: int | None = None, error: str | None = None) -> None:
     """End this process's run.
 
@@ -120,6 +130,8 @@ def end(state: str = "", exit_code: int | None = None, error: str | None = None)
     if not _current or _current[0].pid != os.getpid():
         return
     run = _current.pop()
+    if run.is_part:
+        return
     errors = [*run.errors, *run.broken]
     state = state or ("failed" if errors else "succeeded")
     if error is None and errors and state == "failed":

@@ -16,6 +16,7 @@ from luigi_tasks.tasks.due import TaxiDue
 from luigi_tasks.tasks.features import TaxiFeatures
 from luigi_tasks.tasks.ranges import RangeMonthly
 from luigi_tasks.tasks.report import TaxiReport
+from luigi_tasks.tasks.spark import TaxiSpark
 from luigi_tasks.tasks.upkeep import TaxiRefresh, TaxiReset, TaxiZones
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "TaxiRefresh",
     "TaxiReport",
     "TaxiReset",
+    "TaxiSpark",
     "TaxiStageLoad",
     "TaxiTransform",
     "TaxiZones",

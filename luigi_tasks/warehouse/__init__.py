@@ -36,7 +36,7 @@ from luigi_tasks.warehouse.attempts import (
     run_months,
     unfinished_runs,
 )
-from luigi_tasks.warehouse.connection import Cursor, connect, url
+from luigi_tasks.warehouse.connection import Cursor, connect, password, url
 from luigi_tasks.warehouse.derived import (
     DerivedTable,
     derive,
@@ -162,6 +162,7 @@ __all__ = [
     "month_states",
     "open_session",
     "outputs_of",
+    "password",
     "pending_alarms",
     "prepare",
     "publication_delays",

@@ -112,6 +112,16 @@ def connect(warehouse: Warehouse, *, was_reached: bool = False) -> connection:
     return session
 
 
+def password(warehouse: Warehouse) -> str | None:
+    """The password by which libpq connects, from wherever it has it, such as ``~/.pgpass``.
+
+    :raises TaxiError: the server can't be reached, refuses, or is too old.
+    """
+    with closing(connect(warehouse)) as session:
+        found: str | None = session.info.password
+        return found or None
+
+
 def lock_timeout(warehouse: Warehouse) -> str:
     """How long a statement waits for other sessions, as PostgreSQL takes it; 0 for no limit."""
     return f"{warehouse.lock_timeout * 60:.3f}s"
