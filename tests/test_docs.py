@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 import pandas as pd
 import psycopg2
 import pytest
+import sparks
 from conftest import PYTHON, ROOT, Database, Luigi, Run, folder_url
 from engines import fixture_engine  # noqa: F401
 
@@ -161,7 +162,7 @@ def run_documented(command: str, luigi: Luigi, published: Path) -> Run:
     mirrored = [word for word in words if word.startswith(MIRROR)]
     url = mirrored[0].replace(MIRROR, f"file://{published}") if mirrored else folder_url(published)
     overrides = [f"--source-url={url}", f"--source-zones-url=file://{published}/zones.csv"]
-    if "RangeMonthly" in words:
+    if "RangeMonthly" in words or "TaxiSpark" in words:
         overrides += ["--start=2024-01", "--stop=2024-04"]
     return luigi(*words, *overrides)
 
@@ -194,6 +195,8 @@ def test_a_command_of_a_page_runs(
 ) -> None:
     if "docker" in command:
         request.getfixturevalue("engine")
+    if "TaxiSpark" in command:
+        sparks.require()
     if re.search("TaxiRefresh|TaxiReset", command):
         load = command.replace("TaxiRefresh", "TaxiMerge").replace("TaxiReset", "TaxiMerge")
         assert run_documented(load, luigi_command, published).code == 0
@@ -631,7 +634,7 @@ def test_what_is_imported_is_required() -> None:
     """By name, not by way of another package that happens to bring it."""
     settings = settings_of("setup.cfg")
     extras = settings["options.extras_require"]
-    used = (extras[name] for name in ("alarms", "docker", "metrics", "notebook", "stores"))
+    used = (extras[name] for name in ("alarms", "docker", "metrics", "notebook", "spark", "stores"))
     listed = (settings["options"]["install_requires"], *used)
     required = {re.split(r"[^\w-]", line)[0].lower() for line in "\n".join(listed).split("\n")}
     imported = set()
@@ -644,6 +647,6 @@ def test_what_is_imported_is_required() -> None:
     others = imported - sys.stdlib_module_names - {"luigi_tasks"}
     assert {"pyarrow", "docker", "fsspec"} <= others
     providers = packages_distributions()
-    names = {n: {p.lower().replace("_", "-") for p in providers.get(n, ())} for n in others}
+    names = {n: {p.lower().replace("_", "-") for p in providers.get(n, (n,))} for n in others}
     missing = {n for n in others if not required & names[n]}
     assert missing == set()

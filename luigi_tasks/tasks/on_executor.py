@@ -86,8 +86,9 @@ def _work(given: dict[str, Any]) -> dict[str, Any]:
     """Do the task of the month; its result as the driver gets it."""
     here = version("luigi-tasks")
     if given["version"] != here:
-        error = f"luigi_tasks is {here} there, and {given['version']} where TaxiSpark runs"
-        return {"state": "failed", "error": f"{error}; install the same", "is_recorded": False}
+        driver = given["version"]
+        error = f"luigi_tasks is {here} there, and {driver} where TaxiSpark runs; install the same"
+        return {"state": "failed", "error": error, "is_recorded": False}
     handed = config.Handover(**given["settings"])
     is_recorded = False
     try:

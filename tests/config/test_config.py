@@ -37,7 +37,7 @@ SECTIONS = {
     if issubclass(kind, luigi.Config) and kind.__module__ == config.source.__module__
 }
 #: Luigi's, with a task of ours that it reads by its name.
-LUIGIS = {"RangeMonthly", "core", "worker", "resources", "retcode", "scheduler"}
+LUIGIS = {"RangeMonthly", "TaxiSpark", "core", "worker", "resources", "retcode", "scheduler"}
 
 #: Prints every setting as the package sees it, Luigi's own ones included.
 SHOW = """
@@ -748,7 +748,7 @@ def test_a_key_that_is_no_setting_is_refused(
 
 
 def test_a_section_with_nearly_the_right_name_is_refused(settings: Set) -> None:
-    settings("spark", "url", "somebody else's")
+    settings("hadoop", "url", "somebody else's")
     config.check("green", JANUARY)
     settings("warehous", "url", "postgresql://x/y")
     assert refusal() == "[warehous]: is no section; did you mean [warehouse]?"
