@@ -35,10 +35,10 @@ from luigi_tasks.warehouse.counting import Counts
 #: What luigi says at the end of each step.
 _ENDS = {
     "start, look what is there": r"Informed scheduler that task",
-    "download": r": fetched \d+ bytes",
-    "transform": r": read \d+ rows",
-    "stage": r": staged \d+ rows",
-    "merge": r": inserted \d+ rows",
+    "download": r": fetched [\d,]+ bytes",
+    "transform": r": read [\d,]+ rows",
+    "stage": r": staged [\d,]+ rows",
+    "merge": r": inserted [\d,]+ rows",
 }
 #: A line of the server's log that tells a statement's milliseconds, by log_line_prefix.
 _TIMED = re.compile(r"^.{20,40}? LOG:  duration: ([\d.]+) ms  statement: (.*)", re.DOTALL)
