@@ -1,8 +1,8 @@
 """The last line of a terminal while a run goes on: month 12 of 45, rows a second, time left.
 
 One process draws it, the one that began the run. Its forks, of which ``--workers`` makes one for
-each task, only count rows. Whatever logs a line, in whichever process, wipes the bar first; so the
-line stands alone, and the bar comes back below it.
+each task, write how far they are into memory that all share. Whatever logs a line, in whichever
+process, wipes the bar first; so the line stands alone, and the bar comes back below it.
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ WIPE = "\r\x1b[K"
 COLUMNS, LEAST_ROOM = 20, 15
 #: The part of a month that is over when a step begins and when it ends, where one task does all.
 SHARES = {"fetching": (0.0, 0.25), "copying": (0.5, 0.9)}
+#: Bytes of the text of a step.
+LONGEST_STEP = 200
 #: Seconds, and share of the work, before which no time left is shown.
 _EARLIEST, _LEAST = 3.0, 0.01
 
@@ -49,7 +51,12 @@ class Bar:
         self._left_out: set[str] = set()
         self._ended: set[str] = set()
         self._failed: set[str] = set()
-        self._step, self._share = "", 0.0
+        # of all processes, without a lock that one which is killed would keep: the part of its step
+        # that is done of each month, which one process has in hand; and what was reported last
+        self._shares: Any = fork.RawArray("d", 1)
+        self._step: Any = fork.RawArray("c", LONGEST_STEP)
+        self._numbers: dict[str, int] = {}  # of the months in these shares
+        self._share = 0.0  # of a step that is no month's
         self._is_planned = False
         self._is_over = threading.Event()
         self._thread = threading.Thread(target=self._redraw, daemon=True)
@@ -76,6 +83,9 @@ class Bar:
 
     def begin_work(self) -> None:
         """Show the months from now on: all that are to be loaded are known."""
+        fork: Any = multiprocessing.get_context("fork")
+        self._numbers = {month: number for number, month in enumerate(self._tasks)}
+        self._shares = fork.RawArray("d", max(1, len(self._numbers)))
         self._is_planned, self._began = True, time.monotonic()
 
     def add_task(self, month: str, task_id: str, *, can_run: bool) -> None:
@@ -96,7 +106,11 @@ class Bar:
             self._failed.discard(month)
         if has_failed or not left:
             self._ended.add(month)
-        self._step, self._share = "", 0.0
+        self._share = 0.0
+        if month in self._numbers:
+            self._shares[self._numbers[month]] = 0.0
+        if f" {month}: " in self._shown_step():
+            self._step.value = b""
 
     def report(self, what: str, shown: str, share: float, rows: int) -> None:
         """How far a step is.
@@ -109,12 +123,16 @@ class Bar:
         if rows > 0:
             with self._rows.get_lock():
                 self._rows.value += rows
-        self._step = f"{what}: {shown}"
+        self._step.value = f"{what}: {shown}".encode()[: LONGEST_STEP - 1]
         step, _, month = what.partition(" ")
-        if self._planned.get(month) == 1:
+        number = self._numbers.get(month)
+        if number is None:
+            self._share = share
+            return
+        if self._planned[month] == 1:
             begins, ends = SHARES.get(step, (0.0, 0.0))
-            share = max(self._share, begins + (ends - begins) * share)
-        self._share = share
+            share = max(self._shares[number], begins + (ends - begins) * share)
+        self._shares[number] = share
 
     def facts(self, now: float) -> tuple[int, int, float, list[str]]:
         """How many months have ended, of how many, the share of the work that is done, and what is
@@ -124,10 +142,10 @@ class Bar:
         share = self._share
         if total:
             done = [
-                1 - len(self._tasks[each]) / self._planned[each] for each in months - self._ended
+                1 - (len(self._tasks[each]) - self._share_of(each)) / self._planned[each]
+                for each in months - self._ended
             ]
-            step = self._share / max(self._planned.values())
-            share = min((ended + sum(done) + step) / total, 1.0)
+            share = min((ended + sum(done)) / total, 1.0)
         elapsed, rows = now - self._began, self._rows.value
         texts = [f"{len(self._failed & months):,} failed"] if self._failed & months else []
         if rows and elapsed > 0:
@@ -135,6 +153,15 @@ class Bar:
         if elapsed > _EARLIEST and _LEAST < share < 1:
             texts.append(f"{_clock(elapsed / share * (1 - share))} left")
         return ended, total, share, texts
+
+    def _share_of(self, month: str) -> float:
+        """The part that is done of the step that a month is in."""
+        number = self._numbers.get(month)
+        return 0.0 if number is None else float(self._shares[number])
+
+    def _shown_step(self) -> str:
+        """What was reported last, by whichever process."""
+        return str(self._step.value.decode(errors="replace"))
 
     def _redraw(self) -> None:
         while not self._is_over.wait(INTERVAL):
@@ -153,14 +180,15 @@ class Bar:
         from rich.text import Text
 
         ended, total, share, texts = self.facts(time.monotonic())
-        if not self._is_planned or not (total or self._step):
+        step = self._shown_step()
+        if not self._is_planned or not (total or step):
             return ""
         room = self._console.width - 1
         parts = [Text(f"month {min(ended + 1, total):,} of {total:,}")] if total else []
         parts += [self._drawn(share), Text(f"{share:.0%}"), *map(Text, texts)]
         line = Text("  ").join(parts)
-        if self._step and room - len(line) > LEAST_ROOM:
-            line.append(f"  {self._step}", style="dim")
+        if step and room - len(line) > LEAST_ROOM:
+            line.append(f"  {step}", style="dim")
         line.truncate(room, overflow="ellipsis")
         with self._console.capture() as captured:
             self._console.print(line, end="", soft_wrap=True)

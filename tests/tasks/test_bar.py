@@ -1,5 +1,6 @@
 """What a terminal shows while a run goes on, and after it: one bar, whole lines, a table."""
 
+import multiprocessing
 import os
 import pty
 import re
@@ -65,6 +66,22 @@ def test_a_bar_never_goes_back_where_one_task_loads_a_month() -> None:
     shares.append(shown.facts(shown._began)[2])
     assert shares == sorted(shares)
     assert shares[-1] == 0.5
+
+
+def test_a_bar_moves_with_what_other_processes_do() -> None:
+    """Each of several workers has a month in hand, in a process of its own."""
+    shown = planned(2)
+    for month, share in ("green 0", 0.5), ("green 1", 0.25):
+        report = (f"copying {month}", "half of it", share, 1_000)
+        process = multiprocessing.get_context("fork").Process(target=shown.report, args=report)
+        process.start()
+        process.join()
+        assert process.exitcode == 0
+    assert shown.facts(shown._began + 1)[2:] == (0.75 / 4 / 2, ["2,000 rows/s"])
+    assert "copying green 1: half of it" in shown._text()
+    shown.end_task("green 1", "1.0", has_failed=False)
+    assert shown.facts(shown._began)[2] == 1.5 / 4 / 2
+    assert "copying" not in shown._text()
 
 
 def test_a_bar_tells_the_time_that_is_left() -> None:
