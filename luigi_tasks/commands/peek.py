@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -124,18 +124,19 @@ def _missing(found: Peeked, width: int) -> Iterator[str]:
 def _rows(found: Peeked, width: int) -> Iterator[str]:
     from luigi_tasks.status.peek import ROWS, shown
 
+    lacking = [name for name in found.columns if found.sizes and name not in found.values]
     count = max(map(len, found.values.values()), default=0)
     group = f" of row group {found.shown_group}" if len(found.row_groups or ()) > 1 else ""
     yield ""
     yield f"the first {min(count, ROWS)} rows{group}, by column"
     widest = max((len(shortened(name, 40)) for name in found.columns), default=0)
     for name in found.columns:
-        values = ["(its first page is too large to be fetched)"]
-        if name in found.ranges and name not in found.values:
-            least, most = shown(found.ranges[name])
-            values = [f"from {least} to {most}", *values]
-        elif name in found.values:
-            values = shown(found.values[name])
+        values = shown(found.values.get(name, ()))
+        if name in lacking:
+            values = ["(not fetched)"]
+            if name in found.ranges:
+                least, most = shown(found.ranges[name])
+                values = [f"from {least} to {most}"]
         # what belongs together isn't divided: a time has a blank in it
         joined = "  ".join(value.replace(" ", "\0") for value in values) or "-"
         lines = textwrap.wrap(
@@ -144,3 +145,21 @@ def _rows(found: Peeked, width: int) -> Iterator[str]:
         for number, line in enumerate(lines):
             label = "" if number else shortened(name, 40)
             yield f"{label:<{widest}}  {line}".replace("\0", " ")
+    if lacking:
+        yield ""
+        yield from textwrap.wrap(_why(found, lacking), width)
+
+
+def _why(found: Peeked, lacking: Sequence[str]) -> str:
+    """Why some columns have no rows, and what is shown of them in place of these."""
+    from luigi_tasks.status.peek import MOST_BYTES
+
+    size = sum(found.sizes.get(name, 0) for name in lacking)
+    instead = (
+        " Shown is what the footer says: the smallest and the largest value of the whole file."
+    )
+    return (
+        f"{counted(len(lacking), 'column')} without rows: a column's first value takes its "
+        f"dictionary and its first page, which are up to {sized(size)} of the file in all; at most "
+        f"{sized(MOST_BYTES)} are fetched.{instead if found.ranges.keys() & {*lacking} else ''}"
+    )

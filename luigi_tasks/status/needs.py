@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from itertools import groupby
 
+from luigi_tasks import config
 from luigi_tasks.catalog import QUALITY_CHECKS
 from luigi_tasks.operations import due, messages
 from luigi_tasks.status.colours import STATES
@@ -15,13 +16,13 @@ from luigi_tasks.warehouse import LastRun, MonthState
 
 #: Months of a service in the same state that are listed one by one.
 MOST_LISTED = 3
-_LIMITS = {"no_rows": "it has no rows", "least_rows": "far fewer rows than the month before"}
 
 
 def needs(overview: Overview) -> Iterator[tuple[str, str, bool]]:
     """What needs somebody, each with a label and whether it is a line to run."""
     for state in STATES:
-        months = [each for each in overview.months if each.state == state]
+        of_services = overview.by_service.values()
+        months = [each for months in of_services for each in months if each.state == state]
         if months and state not in ("merged", due.UNPUBLISHED):
             yield from _of_state(state, months)
         if months and state == due.MISSING:
@@ -63,11 +64,23 @@ def _detail(month: MonthState) -> str:
     if month.state == "running":
         since = f" since {shown_time(month.began_at)}" if month.began_at else ""
         return f": {month.step_at_work} on {printable(month.host_at_work)}{since}"
-    reasons = [
-        _LIMITS.get(each) or f"too many rows have {QUALITY_CHECKS.get(each, each)}"
-        for each in month.exceeded
-    ]
+    reasons = [_beyond(month, each) for each in month.exceeded]
     return f": {'; '.join(reasons)}" if reasons else ""
+
+
+def _beyond(month: MonthState, limit: str) -> str:
+    """What a month has, against a limit of ``[quality]`` that it is beyond."""
+    rows, limits = month.rows or 0, config.quality()
+    if limit == "no_rows":
+        return "it has no rows"
+    if limit == "least_rows":
+        return (
+            f"{rows:,} rows, less than {float(limits.least_rows):g} times the "
+            f"{month.rows_before or 0:,} of the month before"
+        )
+    share = (month.quality or {}).get(limit, 0) / rows if rows else 0.0
+    most = float(limits.most.get(limit, 0))
+    return f"{share:.2%} of its rows have {QUALITY_CHECKS.get(limit, limit)}, more than {most:.2%}"
 
 
 def _run(run: LastRun) -> str:

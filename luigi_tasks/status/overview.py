@@ -120,6 +120,7 @@ def _gone(month: MonthState) -> MonthState:
         bytes=None,
         seconds=None,
         exceeded=(),
+        quality=None,
         state=month.state if month.state in ("running", due.FAILED) else due.MISSING,
     )
 

@@ -38,7 +38,8 @@ class Peeked:
 
     ``columns`` has the published names with their types, empty where the file has none. ``values``
     has the first rows by column, without those whose bytes would have been too many; of these,
-    ``ranges`` has the smallest and the largest value, as far as the footer says it.
+    ``ranges`` has the smallest and the largest value, as far as the footer says it, and ``sizes``
+    the bytes that their values take in the row group of these rows.
     ``rows`` and ``row_groups`` are None where only reading the whole file would show them.
     """
 
@@ -49,6 +50,7 @@ class Peeked:
     columns: dict[str, str] = field(default_factory=dict)
     values: dict[str, list[Any]] = field(default_factory=dict)
     ranges: dict[str, tuple[Any, Any]] = field(default_factory=dict)
+    sizes: dict[str, int] = field(default_factory=dict)
     rows: int | None = None
     row_groups: list[int] | None = None
     shown_group: int | None = None
@@ -134,6 +136,7 @@ def _look_at_parquet(file: RemoteFile, found: Peeked) -> None:
                     least = min(each.min for each in of_groups)
                     found.ranges[name] = least, max(each.max for each in of_groups)
         chunks = [groups[number].column(at) for at in range(metadata.num_columns)]
+        found.sizes = {each.path_in_schema: each.total_compressed_size for each in chunks}
     for chunk in sorted(chunks, key=lambda each: each.total_compressed_size):
         # one that is too large leaves what it has read, and others may be in that
         with contextlib.suppress(TooMuchError), _opened(file, metadata) as opened:

@@ -45,6 +45,7 @@ class LoadFacts:
     transform: float
     stage: float
     merge: float
+    loaded_at: datetime
     rows: int
 
     @property

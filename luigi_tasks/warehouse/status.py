@@ -29,7 +29,8 @@ class MonthState:
     ``has_failed`` whether its last attempt failed by a fault of the month's own and nothing was
     loaded since; ``step`` to ``failed_at`` are of that attempt. ``load_id`` to ``seconds`` are of
     the load that is merged: ``rows`` without duplicates, ``bytes`` those of the published file.
-    ``exceeded`` names the limits of ``[quality]`` that it is beyond, or is ``no_rows``.
+    ``exceeded`` names the limits of ``[quality]`` that it is beyond, or is ``no_rows``; ``quality``
+    has how many rows each check found, ``rows_before`` is the rows of the month before.
     ``host_at_work`` to ``began_at`` are of the run that has it in hand. ``deadline`` is the last
     day on which it isn't overdue, ``seen_at`` when the source was asked.
     """
@@ -51,6 +52,8 @@ class MonthState:
     began_at: datetime | None = None
     deadline: date | None = None
     seen_at: datetime | None = None
+    quality: Mapping[str, int] | None = None
+    rows_before: int | None = None
     step: str | None = None
     error: str | None = None
     cause: str | None = None

@@ -11,6 +11,7 @@ SELECT
     transform_seconds,
     stage_seconds,
     merge_seconds,
+    finished_at,
     rows_staged - rows_duplicate AS rows_distinct
 FROM {{ ledger | identifier }}
 WHERE load_id = ANY({{ load_ids | value }}::bigint[])

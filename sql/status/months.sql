@@ -251,6 +251,8 @@ SELECT
     judged.began_at,
     judged.deadline,
     judged.seen_at,
+    judged.quality,
+    judged.rows_before,
     failure.step,
     failure.error,
     failure.cause,

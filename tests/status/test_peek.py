@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import re
 import subprocess
 import zipfile
 from collections.abc import Callable
@@ -80,6 +81,17 @@ def test_of_50_megabytes_less_than_one_is_fetched(large: Path, settings: Set) ->
     assert found.ranges["trip_distance"] == (pc.min(whole).as_py(), pc.max(whole).as_py())
     assert too_large <= found.ranges.keys()
     assert found.values == {n: group[n].slice(0, 10).to_pylist() for n in found.values}
+
+
+def test_what_is_not_fetched_is_named_with_the_reason(large: Path, tmp_path: Path) -> None:
+    flags = [f"--source-url=file://{large / JANUARY.filename}"]
+    code, text, errors = run_peek(tmp_path, "green", "2024-01", *flags)
+    assert (code, errors) == (0, "")
+    rows = text.split("the first 10 rows of row group ")[1]
+    assert re.search(r"^trip_distance +from [\d.e+]+ to [\d.e+]+$", rows, re.MULTILINE)
+    words = " ".join(rows.split())
+    assert re.search(r"\d columns without rows: a column's first value takes its dictionary", words)
+    assert "at most 900 kB are fetched. Shown is what the footer says" in words
 
 
 def test_more_than_it_may_is_not_fetched(large: Path) -> None:

@@ -339,13 +339,16 @@ def test_the_maps_shades_and_the_ranking(loaded: Kept, page: Page, number: int) 
 def test_data_quality(loaded: Kept, page: Page, taxi_type: str) -> None:
     query = loaded.database.query
     loads = query(
-        f"SELECT to_char(month, 'YYYY-MM'), rows_read, rows_staged - rows_duplicate, "
+        "SELECT to_char(month, 'YYYY-MM'), finished_at, rows_read, rows_staged - rows_duplicate, "
         f"{', '.join(map(check_of, CHECKS))} "
         "FROM load_history WHERE taxi_type = %s ORDER BY month DESC",
         taxi_type,
     )
     shown = page.table(f"{taxi_type}: rows of each month's file")
-    assert shown == [[month, *(f"{n:,}" for n in counts)] for month, *counts in loads]
+    assert shown == [
+        [month, str(at.astimezone().date()), *(f"{n:,}" for n in counts)]
+        for month, at, *counts in loads
+    ]
 
     [found] = query(
         f"SELECT {', '.join(map(sums_of, CHECKS))} FROM load_history WHERE taxi_type = %s",

@@ -80,6 +80,8 @@ def test_every_state_is_found(all_states: Kept) -> None:
     assert (first.rows, first.duplicates, first.rejects, first.bytes) == (1_000, 3, 7, 10_000)
     assert (first.seconds, first.exceeded) == (10.5, [])
     assert found[3].exceeded == ["null_passenger_count"]
+    told = "50.11% of its rows have no number of passengers, more than 50.00%"
+    assert told in drawn(all_states.overview(), 200)
     assert (failed.host, failed.step, failed.error) == (
         "somewhere",
         "TaxiTransform",
@@ -153,6 +155,9 @@ def test_fewer_rows_than_the_month_before_are_suspicious(kept: Kept, settings: S
         kept.load(ago(months), rows=rows)
     found = kept.overview().months
     assert [each.exceeded for each in found] == [[], ["least_rows"], [], ["no_rows", "least_rows"]]
+    text = drawn(kept.overview(), 200)
+    assert f"{ago(2):%Y-%m}: 49 rows, less than 0.5 times the 100 of the month before" in text
+    assert f"{LAST:%Y-%m}: it has no rows; 0 rows, less than" in text
     settings("quality", "least_rows", "0")
     assert [each.exceeded for each in kept.overview().months][1] == []
 
