@@ -80,7 +80,9 @@ def _beyond(month: MonthState, limit: str) -> str:
         )
     share = (month.quality or {}).get(limit, 0) / rows if rows else 0.0
     most = float(limits.most.get(limit, 0))
-    return f"{share:.2%} of its rows have {QUALITY_CHECKS.get(limit, limit)}, more than {most:.2%}"
+    what = QUALITY_CHECKS.get(limit, limit)
+    text = f"{share:.2%} of its rows have {what}, more than {most:.2%}"
+    return text.replace("%", "\u00a0%")
 
 
 def _run(run: LastRun) -> str:

@@ -80,7 +80,7 @@ def test_every_state_is_found(all_states: Kept) -> None:
     assert (first.rows, first.duplicates, first.rejects, first.bytes) == (1_000, 3, 7, 10_000)
     assert (first.seconds, first.exceeded) == (10.5, [])
     assert found[3].exceeded == ["null_passenger_count"]
-    told = "50.11% of its rows have no number of passengers, more than 50.00%"
+    told = "50.11\u00a0% of its rows have no number of passengers, more than 50.00\u00a0%"
     assert told in drawn(all_states.overview(), 200)
     assert (failed.host, failed.step, failed.error) == (
         "somewhere",
