@@ -10,8 +10,9 @@
     RangeMonthly --of TaxiMerge                        all of that for a range of months
     RangeMonthly --of TaxiMonth                        the same, each month as one task, for
                                                        several workers or hosts
-    RangeMonthly --of TaxiRefresh                      months that were corrected since
+    RangeMonthly --of TaxiLake      -> [lake] url      the same, and each month as Parquet
     TaxiSpark --of TaxiMonth                           the same, on a Spark cluster
+    RangeMonthly --of TaxiRefresh                      months that were corrected since
     TaxiDue                                            whatever is due, of all services
     TaxiReset                                          takes a month out
     TaxiZones       -> taxi_zones, zone_outlines       names and outlines of the zones
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from luigi_tasks.tasks.derived import TaxiDerivedTable
     from luigi_tasks.tasks.due import TaxiDue
     from luigi_tasks.tasks.features import TaxiFeatures
+    from luigi_tasks.tasks.lake import TaxiLake
     from luigi_tasks.tasks.ranges import RangeMonthly
     from luigi_tasks.tasks.report import TaxiReport
     from luigi_tasks.tasks.spark import TaxiSpark
@@ -57,6 +59,7 @@ __all__ = [
     "TaxiDue",
     "TaxiError",
     "TaxiFeatures",
+    "TaxiLake",
     "TaxiMerge",
     "TaxiMonth",
     "TaxiPublished",

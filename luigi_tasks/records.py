@@ -11,7 +11,7 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
 from typing import IO, Any, Protocol
@@ -97,10 +97,15 @@ def write(path: Path, values: Mapping[str, Any]) -> None:
     """Write a record and flush it to disk."""
     temporary = _temporary(path)
     with create(temporary) as file:
-        file.write(json.dumps({**values, "checksum": _checksum(values)}, indent=2).encode())
+        file.write(as_bytes(values))
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)
+
+
+def as_bytes(values: Mapping[str, Any]) -> bytes:
+    """A record as it is written."""
+    return json.dumps({**values, "checksum": _checksum(values)}, indent=2).encode()
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -228,6 +233,46 @@ class LastLoad:
             load.new_columns,
             load.rows_staged,
         ) and self.package_version == version("luigi-tasks")
+
+
+@dataclass(frozen=True)
+class LedgerLoad:
+    """A load as the ledger has it: which one it is, of which edition, and where its trips are."""
+
+    load_id: int
+    finished_at: datetime
+    url: str
+    etag: str | None
+    last_modified: datetime | None
+    bytes: int
+    sha256: str
+    pickup_months: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """The load's number and, since every warehouse counts from 1, a digest of when it ended."""
+        ended = self.finished_at.astimezone(timezone.utc).isoformat()
+        return f"{self.load_id}-{hashlib.sha256(ended.encode()).hexdigest()[:8]}"
+
+    @property
+    def pickup_bounds(self) -> list[dict[str, Any]]:
+        """The bounds of each month of pickup that it was merged into."""
+        return [bounds(date.fromisoformat(f"{each}-01")) for each in self.pickup_months]
+
+    def facts(self) -> dict[str, Any]:
+        """What a record says of it, as JSON has it."""
+        modified = self.last_modified and self.last_modified.astimezone(timezone.utc).isoformat()
+        return {
+            "load_id": self.load_id,
+            "loaded_at": self.finished_at.astimezone(timezone.utc).isoformat(),
+            "edition": {
+                "url": self.url,
+                "etag": self.etag,
+                "last_modified": modified,
+                "bytes": self.bytes,
+                "sha256": self.sha256,
+            },
+        }
 
 
 @dataclass

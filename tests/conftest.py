@@ -28,7 +28,7 @@ from months import Months, close_sessions
 import luigi_tasks.tasks  # noqa: F401  (its defaults are in place before a test changes them)
 from luigi_tasks.sample import Counts, write_month
 
-pytest_plugins = ["disks", "fetched", "servers"]
+pytest_plugins = ["buckets", "disks", "fetched", "servers"]
 
 ROOT = Path(__file__).parent.parent
 #: Whose ``luigi`` the tests run: this Python's, or that of an installation to be tried.

@@ -18,9 +18,9 @@ import pyarrow.parquet as pq
 import pytest
 from mirror import Mirror
 
-from luigi_tasks import source
+from luigi_tasks import network, source
 from luigi_tasks.errors import TaxiError
-from luigi_tasks.source import fetch, network
+from luigi_tasks.source import fetch
 from luigi_tasks.source.part import Part
 
 MIRROR = Path(__file__).with_name("mirror.py")

@@ -15,6 +15,7 @@ from luigi_tasks.config.parameters import (
 )
 from luigi_tasks.config.resolved import (
     digest,
+    lake_location,
     log_file,
     month_tables,
     open_warehouse,
@@ -30,6 +31,7 @@ from luigi_tasks.config.sections import (
     alarms,
     cleanup,
     concurrency,
+    lake,
     log,
     metrics,
     quality,
@@ -59,6 +61,8 @@ __all__ = [
     "given_flags",
     "hand_over",
     "hides_password",
+    "lake",
+    "lake_location",
     "log",
     "log_file",
     "metrics",

@@ -24,6 +24,7 @@ from luigi_tasks.config import defaults
 from luigi_tasks.config.defaults import packaged
 from luigi_tasks.config.resolved import (
     is_this_machine,
+    lake_location,
     log_file,
     open_warehouse,
     selected_columns,
@@ -36,6 +37,7 @@ from luigi_tasks.config.sections import (
     SECTIONS,
     alarms,
     concurrency,
+    lake,
     log,
     metrics,
     quality,
@@ -68,7 +70,7 @@ def check(taxi_type: str = "yellow", month: date = date(2024, 1, 1)) -> None:
         _good = settings
     _check_log_file()
     for url in source().urls(taxi_type, month):
-        with _naming("url"):
+        with _naming("[source] url"):
             _check_url(url)
     _check_tables(taxi_type, month)
 
@@ -96,10 +98,10 @@ def _check_settings() -> None:
             key = re.search(r"value of '(\w+)'", str(error))
             where = f"[{section.__name__}] {key[1]}:" if key else f"[{section.__name__}]"
             raise TaxiError(f"{where} {error.__cause__ or error}") from None
-    with _naming("zones_url"):
+    with _naming("[source] zones_url"):
         _check_url(source().render("zones_url"))
     if shapes_url := source().render("zone_shapes_url"):
-        with _naming("zone_shapes_url"):
+        with _naming("[source] zone_shapes_url"):
             _check_url(shapes_url)
     if not source().timeout > 0 or source().retries < 0 or not source().time_limit >= 0:
         raise TaxiError("[source] timeout must be above 0, retries and time_limit 0 or more")
@@ -134,15 +136,17 @@ def _check_settings() -> None:
     _check_runner(runner())
     _check_alarms(alarms(), metrics())
     _check_spark(spark())
+    with _naming("[lake] url"):
+        _check_lake(lake().render("url"))
 
 
 @contextmanager
 def _naming(key: str) -> Iterator[None]:
-    """Name the setting of ``[source]`` that a mistake is in."""
+    """Name the setting that a mistake is in."""
     try:
         yield
     except TaxiError as error:
-        raise TaxiError(f"[source] {key}: {error}") from None
+        raise TaxiError(f"{key}: {error}") from None
 
 
 def _check_url(url: str) -> None:
@@ -299,6 +303,33 @@ def _check_spark(settings: spark) -> None:
             f"[spark] conf: {_got(settings, 'conf')} must be like "
             '{"spark.executor.memory": "2g"}, with texts as values'
         )
+
+
+def _check_lake(configured: str) -> None:
+    """Refuse a lake that can't be. What can't be reached today may be tomorrow."""
+    if "://" in configured:
+        _check_url(configured)
+    location = lake_location()
+    if isinstance(location, Path):
+        if location.exists() and not location.is_dir():
+            raise TaxiError(f"{configured!r} is a file; name a folder")
+        if location.resolve() == storage_root().resolve():
+            raise TaxiError(
+                f"{configured!r} is the folder of [storage] root, whose files are removed; name "
+                "another, such as one in it"
+            )
+    elif location is not None:
+        if location.is_http or "?" in location.address or "#" in location.address:
+            raise TaxiError(
+                f"{location}: months can't be written to such a URL; name a folder, or a store "
+                "such as s3://bucket/prefix"
+            )
+        import fsspec
+
+        try:
+            fsspec.get_filesystem_class(location.scheme)
+        except ImportError as error:
+            raise TaxiError(f"{location}: its package is missing: {error}") from None
 
 
 def _is_of_http(url: str) -> bool:

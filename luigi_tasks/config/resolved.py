@@ -19,6 +19,7 @@ from luigi.interface import core
 from luigi_tasks.catalog import ALWAYS_SELECTED, TAXI_TYPES, TaxiType
 from luigi_tasks.config.sections import (
     SECTIONS,
+    lake,
     log,
     quality,
     report,
@@ -32,6 +33,7 @@ from luigi_tasks.config.templates import VARIABLE, FromEnvironment, keys_of
 from luigi_tasks.errors import TaxiError
 from luigi_tasks.months import Month
 from luigi_tasks.tables import Table, Tables, TripsTable, Warehouse
+from luigi_tasks.urls import Url
 
 #: PostgreSQL cuts names at so many bytes; a partition's key adds this to its table's name.
 _LONGEST_NAME = 63
@@ -85,6 +87,17 @@ def is_this_machine(host: str) -> bool:
         own = {each.address for nets in psutil.net_if_addrs().values() for each in nets}
         return bool(found & own)
     return False
+
+
+def lake_location() -> Path | Url | None:
+    """The folder or the store of ``[lake] url``, if one is set; ``~`` begins a home folder."""
+    configured = lake().render("url")
+    if not configured:
+        return None
+    if "://" not in configured:
+        return _path("[lake] url", configured).absolute()
+    url = Url.parse(configured)
+    return url.local_path if url.scheme == "file" else url
 
 
 def variables() -> set[str]:

@@ -151,6 +151,10 @@ class alarms(luigi.Config):
     )
 
 
+class lake(Templated, luigi.Config):
+    url = luigi.Parameter(description="folder or store for months as Parquet; empty: nowhere")
+
+
 class metrics(luigi.Config):
     textfile = Text(description="file of metrics for Prometheus; empty: none")
 
@@ -184,6 +188,7 @@ SECTIONS = (
     run,
     log,
     alarms,
+    lake,
     metrics,
     report,
     spark,

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
 
 from luigi_tasks import warehouse
-from luigi_tasks.operations.due import DueMonth
+from luigi_tasks.months import Month
+from luigi_tasks.operations.due import DueMonth, in_ranges
 from luigi_tasks.tables import Warehouse
 from luigi_tasks.texts import sized
 
@@ -20,8 +22,13 @@ USUAL = (0.06, 2.4e-7)
 TABLE_BYTES, WORK_BYTES = 262, 2.7
 
 
-def describe(opened: Warehouse, due: Mapping[str, Sequence[DueMonth]]) -> str:
-    """List the months that are due, and what each will take by the last loads of its service."""
+def describe(
+    opened: Warehouse, due: Mapping[str, Sequence[DueMonth]], lacking: Sequence[Month] = ()
+) -> str:
+    """List the months that are due, and what each will take by the last loads of its service.
+
+    :param lacking: months that are merged and will be written to the lake.
+    """
     medians = warehouse.medians(opened, most=MOST_LOADS)
     lines, totals, largest = [], [0, 0, 0.0, 0], 0
     for taxi_type, months in due.items():
@@ -40,10 +47,19 @@ def describe(opened: Warehouse, due: Mapping[str, Sequence[DueMonth]]) -> str:
             lines.append(label + _shown(*costs))
     count = sum(each.is_to_be_loaded for months in due.values() for each in months)
     if not count:
-        return "\n".join([*lines, "nothing is to be loaded"])
+        return "\n".join([*lines, "nothing is to be loaded", *_to_be_written(lacking)])
     header = f"{'':<35}{'file':>10}{'rows':>14}{'seconds':>9}{'table':>10}"
     total = f"{f'{count:,} to be loaded':<35}{_shown(*totals)}"
-    return "\n".join([header, *lines, total, *_room(opened, round(totals[3]), largest)])
+    room = _room(opened, round(totals[3]), largest)
+    return "\n".join([header, *lines, total, *room, *_to_be_written(lacking)])
+
+
+def _to_be_written(lacking: Sequence[Month]) -> list[str]:
+    """The months that the lake lacks, a line a service."""
+    return [
+        f"{taxi_type}: to be written to the lake: {in_ranges([each.first_day for each in months])}"
+        for taxi_type, months in groupby(lacking, key=lambda each: each.taxi_type)
+    ]
 
 
 def _shown(size: float, rows: float, seconds: float, table: float) -> str:

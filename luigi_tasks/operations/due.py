@@ -92,7 +92,7 @@ def due_months(
     :raises TaxiError: the source or the warehouse can't be asked, or the URL is wrong.
     """
     today = today or date.today()
-    months = list(_months(first, today))
+    months = list(wanted_months(first, today))
     if not months:
         return []
     merged = warehouse.merged_months(opened, taxi_type, months)
@@ -134,7 +134,7 @@ def in_ranges(months: Sequence[date]) -> str:
     )
 
 
-def _months(first: date, today: date) -> Iterator[date]:
+def wanted_months(first: date, today: date) -> Iterator[date]:
     """The months from the first one to the last one that is over."""
     month = first
     while month < today.replace(day=1):

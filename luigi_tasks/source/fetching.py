@@ -15,9 +15,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from luigi_tasks import network
 from luigi_tasks.errors import ContentError, PassingError, SystemicError
 from luigi_tasks.records import Edition, RemoteMetadata
-from luigi_tasks.source import local, network, stores
+from luigi_tasks.source import local, stores
 from luigi_tasks.source.part import Part
 from luigi_tasks.source.scheme import (
     BrokenError,

@@ -16,9 +16,9 @@ from typing import Any
 import requests
 import urllib3
 
+from luigi_tasks import network
 from luigi_tasks.errors import PassingError, TaxiError
 from luigi_tasks.records import RemoteMetadata
-from luigi_tasks.source import network
 from luigi_tasks.source.scheme import (
     PIECE,
     BrokenError,

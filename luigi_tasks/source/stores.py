@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any
 
 from luigi_tasks.errors import TaxiError
 from luigi_tasks.records import RemoteMetadata
-from luigi_tasks.source import network
 from luigi_tasks.source.scheme import (
     PIECE,
     DamagedError,
@@ -19,6 +17,7 @@ from luigi_tasks.source.scheme import (
     not_published,
     valid_etag,
 )
+from luigi_tasks.stores import errors_on_one_line, file_system
 from luigi_tasks.urls import Url
 
 BLOCK = 16 * PIECE
@@ -26,19 +25,12 @@ BLOCK = 16 * PIECE
 
 #: What s3fs, adlfs, gcsfs and fsspec's own file systems call the time of a file's last change.
 _MODIFIED = ("LastModified", "last_modified", "mtime", "created")
-#: What their packages raise if no connection is established.
-_NO_CONNECTION = (
-    "EndpointConnectionError",
-    "ConnectTimeoutError",
-    "ClientConnectorError",
-    "ServiceRequestError",
-)
 
 
 def stat(url: Url) -> RemoteMetadata | None:
     """Ask a store for a file's metadata; None if there is no file."""
-    with _errors_on_one_line(url):
-        files, path = _file_system(url)
+    with errors_on_one_line(url):
+        files, path = file_system(url)
         try:
             found = files.info(path)
         except FileNotFoundError:
@@ -74,37 +66,14 @@ def open_at(url: Url, known: PartialMetadata | None, start: int) -> Iterator[Tra
 
 def read_part(url: Url, known: RemoteMetadata, start: int, stop: int) -> bytes:
     """Read some bytes of a file."""
-    with _errors_on_one_line(url):
-        files, path = _file_system(url)
+    with errors_on_one_line(url):
+        files, path = file_system(url)
         return bytes(files.cat_file(path, start=start, end=stop))
 
 
 def _pieces(url: Url) -> Iterator[bytes]:
-    with _errors_on_one_line(url):
-        files, path = _file_system(url)
+    with errors_on_one_line(url):
+        files, path = file_system(url)
         with files.open(path, "rb", block_size=BLOCK) as opened:
             while piece := opened.read(PIECE):
                 yield piece
-
-
-def _file_system(url: Url) -> tuple[Any, str]:
-    """Return the file system of a store, and the path of the URL in it."""
-    import fsspec
-
-    files, path = fsspec.url_to_fs(url.text, use_listings_cache=False)
-    return files, path
-
-
-@contextmanager
-def _errors_on_one_line(url: Url) -> Iterator[None]:
-    """Turn whatever the package of a store raises into a TaxiError of one line."""
-    network.check_reached("", url.origin)
-    try:
-        yield
-    except Exception as error:  # noqa: BLE001 - each package has its own, such as NoCredentialsError
-        why = network.reason(error)
-        if type(error).__name__ in _NO_CONNECTION or why == "no answer in time":
-            raise network.unreachable("", url.origin, why) from None
-        if not isinstance(error, (ImportError, OSError, ValueError)):
-            why = f"{type(error).__name__}: {why}"
-        raise TaxiError(f"{url}: {why}") from None

@@ -149,7 +149,8 @@ def command_of(month: MonthState) -> str | None:
     }
     if month.state == due.FAILED:
         again = ["TaxiReset", "TaxiMerge"] if month.cause == "content" else ["TaxiMerge"]
-        tasks[due.FAILED] = ["TaxiRefresh"] if month.is_merged else again
+        of_merged = ["TaxiLake"] if month.step == "TaxiLake" else ["TaxiRefresh"]
+        tasks[due.FAILED] = of_merged if month.is_merged else again
     lines = [
         messages.luigi(messages.of_month(task, month.month)) for task in tasks.get(month.state, [])
     ]

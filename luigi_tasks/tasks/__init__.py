@@ -14,6 +14,7 @@ from luigi_tasks.tasks.chain import (
 from luigi_tasks.tasks.derived import TaxiDerivedTable
 from luigi_tasks.tasks.due import TaxiDue
 from luigi_tasks.tasks.features import TaxiFeatures
+from luigi_tasks.tasks.lake import TaxiLake
 from luigi_tasks.tasks.ranges import RangeMonthly
 from luigi_tasks.tasks.report import TaxiReport
 from luigi_tasks.tasks.spark import TaxiSpark
@@ -25,6 +26,7 @@ __all__ = [
     "TaxiDownload",
     "TaxiDue",
     "TaxiFeatures",
+    "TaxiLake",
     "TaxiMerge",
     "TaxiMonth",
     "TaxiPublished",

@@ -12,6 +12,7 @@ from luigi_tasks.errors import TaxiError, is_systemic
 from luigi_tasks.operations import published, runs
 from luigi_tasks.tables import Warehouse
 from luigi_tasks.tasks.chain import TaxiDownload, TaxiMerge, TaxiStageLoad, TaxiTransform
+from luigi_tasks.tasks.lake import TaxiLake, configured_lake
 from luigi_tasks.tasks.month import CheckedTask, LockedTask
 from luigi_tasks.tasks.targets import ZonesTarget
 
@@ -19,7 +20,7 @@ logger = logging.getLogger("luigi-interface.tasks")
 
 
 class TaxiRefresh(LockedTask, luigi.Task):
-    """Load a merged month again if its file was replaced at the source.
+    """Load a merged month again if its file was replaced at the source, and write it to the lake.
 
     Until the new edition is merged the old one stays; one transaction replaces it.
     """
@@ -45,6 +46,8 @@ class TaxiRefresh(LockedTask, luigi.Task):
             return
         for task in (TaxiTransform, TaxiStageLoad, TaxiMerge):
             self.do(task)
+        if configured_lake():
+            self.do(TaxiLake)
 
     @classmethod
     def bulk_complete(cls, parameter_tuples: Iterable[date]) -> list[date]:
@@ -59,7 +62,7 @@ class TaxiRefresh(LockedTask, luigi.Task):
 
 
 class TaxiReset(LockedTask, luigi.Task):
-    """Take a month out of the warehouse, so that the next run loads it again."""
+    """Take a month out of the lake and the warehouse, so that the next run loads it again."""
 
     resources = {"merge": 1}
 
@@ -68,13 +71,18 @@ class TaxiReset(LockedTask, luigi.Task):
         config.check(self.taxi_type, self.month)  # a script doesn't matter here
 
     def complete(self) -> bool:
+        lake = configured_lake()
         return not (
             warehouse.month_exists(self.warehouse, self.taxi_month)
             or self._has_files_to_remove()
             or warehouse.last_failures(self.warehouse, self.taxi_type, [self.month])
+            or (lake and lake.has(self.taxi_month))
         )
 
     def work(self) -> None:
+        if lake := configured_lake():  # first, so that it never holds what no load stands for
+            warehouse.check_locks()
+            lake.withdraw(self.taxi_month)
         removed = warehouse.reset(self.warehouse, self.tables)
         warehouse.forget_failures(self.warehouse, self.taxi_month)
         logger.info("%s: removed %s rows", self.label, f"{removed:,}")

@@ -44,6 +44,13 @@ from luigi_tasks.warehouse.derived import (
     replace_derived_rows,
 )
 from luigi_tasks.warehouse.errors import TransientError
+from luigi_tasks.warehouse.exporting import (
+    Consumer,
+    Exported,
+    export_trips,
+    merged_loads,
+    sum_fingerprints,
+)
 from luigi_tasks.warehouse.frames import read_frame
 from luigi_tasks.warehouse.heartbeat import Heartbeat
 from luigi_tasks.warehouse.ledger import (
@@ -101,8 +108,10 @@ __all__ = [
     "GIVEN_UP_AFTER",
     "ZONES_PREFIX",
     "Asked",
+    "Consumer",
     "Cursor",
     "DerivedTable",
+    "Exported",
     "Failure",
     "Figures",
     "Heartbeat",
@@ -137,6 +146,7 @@ __all__ = [
     "end_attempt",
     "end_dead_runs",
     "end_run",
+    "export_trips",
     "failed_attempts",
     "figures",
     "first_months",
@@ -156,6 +166,7 @@ __all__ = [
     "medians",
     "merge",
     "merged_editions",
+    "merged_loads",
     "merged_months",
     "month_exists",
     "month_lock",
@@ -181,6 +192,7 @@ __all__ = [
     "set_marker",
     "set_reader",
     "stage",
+    "sum_fingerprints",
     "transaction",
     "uncounted_months",
     "unfinished_runs",

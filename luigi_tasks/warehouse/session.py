@@ -86,14 +86,19 @@ def query(warehouse: Warehouse, label: str, file: str, **names: Any) -> list[tup
 
 
 @contextmanager
-def transaction(warehouse: Warehouse, label: str, lock_name: str | None = None) -> Iterator[Cursor]:
+def transaction(
+    warehouse: Warehouse, label: str, lock_name: str | None = None, *, is_snapshot: bool = False
+) -> Iterator[Cursor]:
     """A cursor in a transaction, in which this process still holds its month lock.
 
     :param lock_name: what no other run holds while the transaction lasts: DDL, or a table's lock.
+    :param is_snapshot: whether all statements see the same moment, and none changes anything.
     """
     with labelled_cursor(warehouse, label) as cursor:
         session = cursor.connection
         session.autocommit = False
+        if is_snapshot:
+            session.set_session(isolation_level="REPEATABLE READ", readonly=True)
         try:
             for pid, _, name in _held:
                 if pid == os.getpid():
@@ -105,6 +110,8 @@ def transaction(warehouse: Warehouse, label: str, lock_name: str | None = None) 
         finally:
             if not session.closed:
                 session.rollback()
+                if is_snapshot:
+                    session.set_session(isolation_level="DEFAULT", readonly="default")
                 session.autocommit = True
 
 

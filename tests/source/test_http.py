@@ -15,9 +15,9 @@ import pytest
 from fetched import CONTENT, NAME, SIZE, refused, start
 from mirror import Cut, Fault, Header, Mirror, Status
 
-from luigi_tasks import source
+from luigi_tasks import network, source
 from luigi_tasks.errors import TaxiError
-from luigi_tasks.source import edition_path, fetch, http, is_published, network, read_edition
+from luigi_tasks.source import edition_path, fetch, http, is_published, read_edition
 
 pytestmark = pytest.mark.usefixtures("impatient")
 

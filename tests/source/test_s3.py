@@ -1,66 +1,21 @@
 """Months in S3: a server of its own speaks it, and s3fs, as it's installed, is asked."""
 
-import re
-import subprocess
-import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import fsspec
 import pytest
+from buckets import forget_settings
 from conftest import Database, Luigi, Published
 
 from luigi_tasks import source
 from luigi_tasks.errors import TaxiError
-from luigi_tasks.source import network, stores
+from luigi_tasks.source import stores
 
 pytestmark = pytest.mark.slow
 
 URL = "s3://trip-data/a.csv"
 CONTENT = b"VendorID\n" * 300_000
-
-
-@pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", "0"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
-        assert server.stderr
-        try:
-            found = (re.search(r"http://127\S+:\d+", line) for line in server.stderr)
-            yield next(filter(None, found))[0]
-        finally:
-            server.terminate()
-            server.communicate()
-
-
-@pytest.fixture
-def s3(endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """An empty bucket, trip-data."""
-    for name, value in {
-        "HOME": str(tmp_path),  # without ~/.aws
-        "AWS_ENDPOINT_URL": endpoint,
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_EC2_METADATA_DISABLED": "true",
-        "AWS_MAX_ATTEMPTS": "1",
-    }.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.delenv("AWS_PROFILE", raising=False)
-    monkeypatch.setattr(network, "_unreachable", {})
-    forget_settings()
-    files = fsspec.filesystem("s3", use_listings_cache=False)
-    files.mkdirs("trip-data", exist_ok=True)
-    for each in files.find("trip-data"):
-        files.rm(each)
-    return files
-
-
-def forget_settings() -> None:
-    """What was made before keeps the endpoint and the credentials of its time."""
-    fsspec.get_filesystem_class("s3").clear_instance_cache()
 
 
 def test_a_file_is_fetched_with_its_edition(s3: Any, tmp_path: Path) -> None:

@@ -62,6 +62,7 @@ settings = waiting_for = "text"
 longest, most = 200, 24
 run, run_id, run_ids, exit_code, silence, corrections_checked = {}, 1, [1], 0, 90, ["green"]
 month_trips, derived, query = ("pg_temp", "month_trips"), ("taxi", "daily"), "SELECT 1 AS one"
+sent = {"unique_row_id": False, "note": True}
 pickups, prefix = [{"start": start, "stop": stop}], "text"
 alarms_table, alarm_id, days, receivers = ("taxi", "alarms"), 1, 7, ["0123456789abcdef"]
 alarms_comment = change = title = body = receiver = "text"

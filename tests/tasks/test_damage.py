@@ -14,7 +14,7 @@ from conftest import Published, files_in_work
 from mirror import Mirror, Status
 from months import JANUARY, Months
 
-from luigi_tasks import formats, source, warehouse
+from luigi_tasks import formats, network, source, warehouse
 from luigi_tasks.errors import TaxiError
 from luigi_tasks.storage import MonthFiles
 from luigi_tasks.tasks import (
@@ -265,7 +265,7 @@ def test_what_failed_is_used_if_the_source_cannot_be_asked(
     settings: Set,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(source.network, "_unreachable", {})
+    monkeypatch.setattr(network, "_unreachable", {})
     fail_to(TaxiStageLoad, monkeypatch, TaxiError("no"))
     published.write("green", "2024-01", rows=200, seed=2)
     if gone == "file":
