@@ -228,6 +228,14 @@ def test_what_a_worker_that_is_gone_had_in_hand_is_handed_over_at_once() -> None
     assert luigid.get_work(worker="other", host="there")["task_id"] is None
 
 
+def test_a_machine_that_was_asleep_goes_on_with_its_own_scheduler() -> None:
+    """It would be the one that takes its worker for gone."""
+    local = scheduler._local_scheduler()
+    local.add_task(task_id="first", worker="w", status=PENDING, runnable=True)
+    local._state.get_worker("w").last_active -= 100_000
+    assert local.get_work(worker="w", host="here")["task_id"] == "first"
+
+
 @pytest.mark.parametrize(
     ("url", "task"),
     [("http://192.0.2.1:8082", TaxiMonth), ("http://127.0.0.1:8082", TaxiMerge)],

@@ -40,6 +40,15 @@ PATIENCE = 900.0 if IS_LONG else 240.0
 SERVICES = ("green", "yellow")
 START, STOP = "2022-01", f"{2022 + MONTHS // 12}-{MONTHS % 12 + 1:02}"
 PROGRAMS = Path(sys.executable).parent
+#: What a host has in hand, and when a host has begun with it after that.
+IN_HAND = """
+SELECT a.taxi_type, a.month::text FROM load_attempts a JOIN runs r USING (run_id)
+WHERE a.state = 'running' AND r.host = %s AND r.state = 'running'
+"""
+TAKEN_OVER = """
+SELECT min(extract(epoch FROM began_at)) - %s FROM load_attempts
+WHERE taxi_type = %s AND month = %s::date AND began_at > to_timestamp(%s)
+"""
 PAGE = (ROOT / "docs" / "several-machines.md").read_text()
 
 
@@ -194,6 +203,8 @@ class Backfill:
     def __init__(self, site: Site, name: str, folder: Path, draw: random.Random) -> None:
         self.database, self.draw = create(site, name), draw
         self.happened: list[tuple[float, str, str, int]] = []
+        #: When a host ended, and what it had in hand.
+        self.deaths: list[tuple[float, list[tuple[str, str]]]] = []
         self.members = []
         for host in site.net.hosts:
             own = folder / host.name
@@ -254,8 +265,20 @@ class Backfill:
         if fate == "killed" and others and self.draw.random() < 0.25:
             fate, seconds = "gone", 1e9
         self.happened.append((round(after, 1), member.host.name, fate, self.loaded()))
+        if fate in ("killed", "gone"):
+            held = self.database.query(IN_HAND, member.host.name) if self.loaded() else []
+            self.deaths.append((time.time(), held))
         member.befall(fate, seconds)
         return True
+
+    def taken_over_after(self) -> list[float]:
+        """Seconds until a host began with what one that ended had in hand."""
+        found = []
+        for at, held in self.deaths:
+            for taxi_type, month in held:
+                seconds = self.database.value(TAKEN_OVER, at, taxi_type, month, at)
+                found += [round(float(seconds), 1)] if seconds is not None else []
+        return sorted(found)
 
     def note_end(self, member: Member) -> None:
         assert member.process
@@ -309,6 +332,7 @@ def test_hosts_load_each_month_once_though_some_die_or_freeze_or_are_cut_off(
     outputs = "\n".join(member.output() for member in backfill.members)
     transformed = Counter(re.findall(r"(\w+ \d{4}-\d\d): read [\d,]+ rows, rejected", outputs))
     print(f"{took:.0f} s; {backfill.happened}; {[m.codes for m in backfill.members]}")
+    print("taken over after", backfill.taken_over_after())
     print(transformed.total(), {each: n for each, n in transformed.items() if n > 1})
     assert database.contents() == undisturbed_contents, backfill.told()
     assert database.query(
