@@ -36,7 +36,7 @@ MONTHS, AT_ONCE = (24, 20) if IS_LONG else (3, 4)
 #: Seconds: a host is frozen, or cut off for at most so long; is down for at most so long; and is
 #: silent for so long when luigid gives its month to others.
 FROZEN, CUT, DOWN, SILENT = (90.0, 90.0, 20.0, 30) if IS_LONG else (6.0, 6.0, 2.0, 3)
-PATIENCE = 900.0 if IS_LONG else 240.0
+PATIENCE = 1800.0 if IS_LONG else 240.0
 SERVICES = ("green", "yellow")
 START, STOP = "2022-01", f"{2022 + MONTHS // 12}-{MONTHS % 12 + 1:02}"
 PROGRAMS = Path(sys.executable).parent
@@ -261,9 +261,9 @@ class Backfill:
             "cut off": self.draw.uniform(1, CUT),
             "frozen": FROZEN,
         }[fate]
-        others = [each for each in self.members if each is not member and each.fate != "gone"]
-        if fate == "killed" and others and self.draw.random() < 0.25:
-            fate, seconds = "gone", 1e9
+        is_first = all(each.fate != "gone" for each in self.members)
+        if fate == "killed" and is_first and len(self.moments) < AT_ONCE // 3:
+            fate, seconds = "gone", 1e9  # for good
         self.happened.append((round(after, 1), member.host.name, fate, self.loaded()))
         if fate in ("killed", "gone"):
             held = self.database.query(IN_HAND, member.host.name) if self.loaded() else []
