@@ -14,7 +14,7 @@ import psutil
 import pytest
 from conftest import Database, Published
 
-from luigi_tasks import config
+from luigi_tasks import config, warehouse
 from luigi_tasks.config import Handover
 from luigi_tasks.errors import SystemicError, TaxiError
 from luigi_tasks.runner import spark
@@ -164,6 +164,23 @@ def test_settings_are_handed_over_as_they_are_written(
     assert handed.folder == str(Path.cwd())
     assert SECRET not in repr(handed) + repr(work(handed))
     assert json.loads(json.dumps(handed.as_json()))["files"] == handed.files
+
+
+@on_one_server
+def test_the_password_of_a_password_file_is_found(
+    database: Database,
+    settings: Callable[[str, str, str], None],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("PGPASSWORD", raising=False)
+    settings("warehouse", "url", database.url)
+    assert warehouse.password(config.open_warehouse()) is None
+    passwords = tmp_path / "passwords"
+    passwords.write_text("*:*:*:*:out of a file\n")
+    passwords.chmod(0o600)
+    monkeypatch.setenv("PGPASSFILE", str(passwords))
+    assert warehouse.password(config.open_warehouse()) == "out of a file"
 
 
 # --- what Spark needs ----------------------------------------------------------------------------

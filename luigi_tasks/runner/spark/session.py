@@ -174,6 +174,8 @@ def _end(context: "SparkContext | None", gateway: Any) -> None:
     with suppress(Exception):
         gateway.shutdown()
     SparkContext._gateway = SparkContext._jvm = None
+    if process is None:  # somebody else's, that PYSPARK_GATEWAY_PORT names
+        return
     with suppress(OSError):
         process.stdin.close()
     try:
