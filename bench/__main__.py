@@ -22,6 +22,7 @@ from bench import (
     month,
     nothing,
     readers,
+    spark,
     together,
     workers,
 )
@@ -41,8 +42,11 @@ OTHER_PARTS: dict[str, Callable[[Bench], list[Section]]] = {
     "duplicates": duplicates.measure,
     "together": together.measure,
     "workers": workers.measure,
+    "spark": spark.measure,
 }
 PARTS = (*MONTH_PARTS, *OTHER_PARTS)
+#: What is measured by default: not what needs Java and 490 MB of Spark.
+DEFAULT_PARTS = tuple(name for name in PARTS if name != "spark")
 _ABOUT = """
 Measure what the pipeline costs, beside others on the same rows, machine and server.
 
@@ -57,6 +61,8 @@ Measure what the pipeline costs, beside others on the same rows, machine and ser
   duplicates  what rows cost that a file has twice
   together    two runs at once, beside one
   workers     two months at a time in one run, beside one
+  spark       real months on a Spark cluster, and a killed executor, beside DataFrame.write.jdbc;
+              only if it is asked for
 
 Alternatives are "usual" (psql: COPY, UPDATE with md5, MERGE on text, with an index on that),
 usual_no_index, dlt, pandas, copy_to_table (Luigi's own), and the floors, which only copy: copy_csv,
@@ -68,7 +74,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     signal.signal(signal.SIGTERM, _stop)
     began = datetime.now(timezone.utc)
-    chosen = set(options.parts or PARTS)
+    chosen = set(options.parts or DEFAULT_PARTS)
     alternatives = _alternatives(options.alternatives, chosen)
     with given_or_embedded(options.server) as server:
         bench = Bench(

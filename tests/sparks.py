@@ -1,28 +1,18 @@
-"""A standalone Spark cluster for the tests: a master and workers of one core each, on 127.0.0.1."""
+"""Whether tests can run Spark, and a cluster for them."""
 
-import json
 import os
-import socket
-import subprocess
-import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
-from urllib.request import urlopen
 
-import psutil
 import pytest
-from conftest import PYTHON
 
+from bench import cluster
 from luigi_tasks.errors import TaxiError
 from luigi_tasks.runner import spark
 
-#: Seconds that Java may take on a machine with much else to do.
-PATIENCE = 120
-EXECUTOR = "CoarseGrainedExecutorBackend"
-MONTH = "luigi_tasks.tasks.on_executor"
+#: Java compiles less, which is most of what a short session takes.
+FRUGAL = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 
 
 def require() -> None:
@@ -35,140 +25,9 @@ def require() -> None:
         pytest.skip(str(error))
 
 
-@dataclass
-class Cluster:
-    """A running cluster, and where it writes."""
-
-    master: str
-    folder: Path
-    pages: list[str]
-    pids: list[int] = field(default_factory=list)
-
-    @property
-    def conf(self) -> dict[str, str]:
-        """Options for a session on this machine, with an event log."""
-        return {
-            "spark.driver.host": "127.0.0.1",
-            "spark.driver.bindAddress": "127.0.0.1",
-            "spark.executor.memory": "512m",
-            "spark.eventLog.enabled": "true",
-            "spark.eventLog.dir": f"file://{self.folder}/events",
-            "spark.ui.port": str(_free_port()),
-        }
-
-    def processes(self, word: str) -> list[psutil.Process]:
-        """The processes of its workers whose command has a word."""
-        return [
-            process
-            for pid in self.pids
-            for process in _descendants(pid)
-            if word in " ".join(_command(process))
-        ]
-
-
 @contextmanager
-def cluster(folder: Path, workers: int = 2) -> Iterator[Cluster]:
-    """Start one, and end it and whatever it runs."""
+def started(folder: Path) -> Iterator[cluster.Cluster]:
+    """A cluster of two workers, of one core each."""
     require()
-    import pyspark
-
-    home = Path(pyspark.__file__).parent
-    port, page = _free_port(), _free_port()
-    for name in ("events", "work", "local", "logs"):
-        (folder / name).mkdir(parents=True)
-    environment = {
-        **os.environ,
-        "SPARK_HOME": str(home),
-        "PYSPARK_PYTHON": PYTHON,
-        "SPARK_LOCAL_DIRS": str(folder / "local"),
-        "SPARK_WORKER_DIR": str(folder / "work"),
-        "SPARK_DAEMON_MEMORY": "256m",
-    }
-    found = Cluster(f"spark://127.0.0.1:{port}", folder, [f"http://127.0.0.1:{page}"])
-    with ExitStack() as stack:
-
-        def start(name: str, *arguments: str) -> None:
-            command = [home / "bin" / "spark-class", f"org.apache.spark.deploy.{name}"]
-            log = stack.enter_context((folder / "logs" / f"{name}-{len(found.pids)}").open("wb"))
-            process = subprocess.Popen(
-                [*command, *arguments],
-                env=environment,
-                cwd=folder,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-            found.pids.append(process.pid)
-            stack.callback(_end, process)
-
-        at = ["--host", "127.0.0.1", "--webui-port"]
-        start("master.Master", *at, str(page), "--port", str(port))
-        _wait_for(port)
-        for _ in range(workers):
-            own = _free_port()
-            found.pages.append(f"http://127.0.0.1:{own}")
-            limits = ["--cores", "1", "--memory", "600m"]
-            start("worker.Worker", *at, str(own), *limits, found.master)
-        deadline = time.monotonic() + PATIENCE
-        while _state(f"{found.pages[0]}/json/").get("aliveworkers") != workers:
-            assert time.monotonic() < deadline, "the workers don't come up"
-            time.sleep(0.2)
+    with cluster.cluster(folder, java_options=FRUGAL) as found:
         yield found
-
-
-def read_page(url: str) -> str:
-    """A page; empty if it isn't there."""
-    try:
-        with urlopen(url, timeout=10) as answer:
-            return str(answer.read().decode(errors="replace"))
-    except OSError:
-        return ""
-
-
-def _state(url: str) -> dict[str, Any]:
-    text = read_page(url)
-    return dict(json.loads(text)) if text else {}
-
-
-def _wait_for(port: int) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
-            return
-        except OSError:
-            assert time.monotonic() < deadline, "the master doesn't come up"
-            time.sleep(0.2)
-
-
-def _end(process: "subprocess.Popen[bytes]") -> None:
-    left = _descendants(process.pid)
-    process.terminate()
-    try:
-        process.wait(20)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-    _, alive = psutil.wait_procs(left, timeout=10)
-    for each in alive:
-        each.kill()
-
-
-def _descendants(pid: int) -> list[psutil.Process]:
-    try:
-        return psutil.Process(pid).children(recursive=True)
-    except psutil.NoSuchProcess:
-        return []
-
-
-def _command(process: psutil.Process) -> list[str]:
-    try:
-        return process.cmdline()
-    except psutil.Error:
-        return []
-
-
-def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])

@@ -18,7 +18,8 @@ import psutil
 import pytest
 import sparks
 from conftest import Database, Luigi, Published, Server, folder_url, lasting_database
-from sparks import EXECUTOR, MONTH, Cluster, read_page
+
+from bench.cluster import EXECUTOR, MONTH, Cluster, read_page
 
 pytestmark = [
     pytest.mark.slow,
@@ -31,7 +32,7 @@ PATIENCE = 300
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    with sparks.cluster(tmp_path_factory.mktemp("spark")) as cluster:
+    with sparks.started(tmp_path_factory.mktemp("spark")) as cluster:
         yield cluster
 
 
@@ -95,16 +96,16 @@ def wait_until(happened: Any, process: "subprocess.Popen[str]", command: Luigi) 
     while not (found := happened()):
         assert process.poll() is None, log_of(command)
         assert time.monotonic() < deadline, log_of(command)
-        time.sleep(0.05)
+        time.sleep(0.2)
     return found
 
 
 def executor_at_work(cluster: Cluster) -> psutil.Process | None:
     """An executor that has a month in hand."""
-    for process in cluster.processes(EXECUTOR):
-        below = process.children(recursive=True)
-        if any(MONTH in " ".join(each.cmdline()) for each in below):
-            return process
+    for month in cluster.processes(MONTH):
+        for process in month.parents():
+            if EXECUTOR in " ".join(process.cmdline()):
+                return process
     return None
 
 
@@ -256,7 +257,7 @@ def test_a_month_that_fails_does_not_stop_the_others(
     for month in ("2024-01", "2024-03"):
         published.write("green", month, rows=60)
     (published.folder / "green_tripdata_2024-02.parquet").write_bytes(b"no parquet at all")
-    on_spark.settings["--core-log-level"] = "INFO"
+    on_spark.settings["--log-level"] = "INFO"
     with started(on_spark, *words("2024-01", "2024-05", published.url)) as process:
         assert process.wait(PATIENCE) == 30, log_of(on_spark)
     log = log_of(on_spark)
