@@ -15,24 +15,30 @@ from bench.server import Database, Server
 
 Loader = Callable[[Month, Database, Server, Path, Measurement], None]
 
-#: How much faster than whom, and the part of it.
+#: How much faster than whom, and the part of it: the chain of tasks, and TaxiMonth.
 FASTER = {
     "month": {"usual": 2.5, "usual_no_index": 2.5, "dlt": 7.0, "pandas": 20.0},
     "again": {"usual": 2.5, "usual_no_index": 2.5, "dlt": 9.0},
 }
-#: StageLoad and Merge, of a plain copy of the CSV.
-OF_FLOOR = 1.5
+FASTER_IN_ONE_PASS = 3.5
+#: StageLoad and Merge, of a plain copy of the CSV; and the whole command in one pass.
+OF_FLOOR, IN_ONE_PASS_OF_FLOOR = 1.5, 1.0
+#: Rows that the file of ``one_pass_duplicates`` has twice.
+DUPLICATES = 3_000
 
 
-def _ours(
-    month: Month, database: Database, server: Server, folder: Path, measurement: Measurement
-) -> None:
-    pipeline = ours.Pipeline(month.parquet.parent, folder / "storage", database.url)
-    _take(measurement, run(pipeline.merge(month), server, folder=folder))
-    measurement.details = ours.steps(database, month)
-    measurement.details["stage + merge"] = (
-        measurement.details["stage"] + measurement.details["merge"]
-    )
+def _ours(task: str) -> Loader:
+    def load(
+        month: Month, database: Database, server: Server, folder: Path, measurement: Measurement
+    ) -> None:
+        pipeline = ours.Pipeline(month.parquet.parent, folder / "storage", database.url)
+        _take(measurement, run(pipeline.merge(month, task), server, folder=folder))
+        measurement.details = ours.steps(database, month)
+        measurement.details["stage + merge"] = (
+            measurement.details["stage"] + measurement.details["merge"]
+        )
+
+    return load
 
 
 def _usual(form: str) -> Loader:
@@ -73,8 +79,10 @@ def _floor(copy: Callable[[Month, Database, Server, Path], Took]) -> Loader:
     return load
 
 
+ONE_PASS = ("one_pass", "one_pass_duplicates")
 LOADERS: dict[str, Loader] = {
-    "ours": _ours,
+    "ours": _ours("TaxiMerge"),
+    **dict.fromkeys(ONE_PASS, _ours("TaxiMonth")),
     **{form: _usual(form) for form in usual.FORMS},
     "dlt": _library("dlt", Month.keyed),
     "pandas": _library("pandas", lambda month: month.parquet),
@@ -85,19 +93,21 @@ LOADERS: dict[str, Loader] = {
 }
 #: Where the rows are in the end.
 TABLES = {
-    "ours": "yellow_trips",
+    **dict.fromkeys(("ours", *ONE_PASS), "yellow_trips"),
     "dlt": "dlt.trips",
     **dict.fromkeys((*usual.FORMS, "pandas", "copy_to_table"), "trips"),
     **dict.fromkeys(("copy_csv", "copy_csv_new", "copy_binary"), "bare"),
 }
 SLOW = {"pandas", "copy_to_table"}
 #: Those that can load a month again without doubling it.
-AGAIN = {"ours", *usual.FORMS, "dlt"}
+AGAIN = {"ours", *ONE_PASS, *usual.FORMS, "dlt"}
 
 
 def measure(bench: Bench, parts: set[str]) -> list[Section]:
     """Load a month by each alternative, and for ``again`` once more into the same database."""
-    [month] = made_up(bench.data, bench.sizes.rows)
+    rows = bench.sizes.rows
+    [month] = made_up(bench.data, rows)
+    [repeating] = made_up(bench.data, rows, duplicates=min(DUPLICATES, rows // 100))
     names = [
         name
         for name in LOADERS
@@ -115,29 +125,32 @@ def measure(bench: Bench, parts: set[str]) -> list[Section]:
         for name in in_turns(names, repeat):
             times = bench.sizes.repeat_slow if name in SLOW else bench.sizes.repeat
             if repeat < times:
-                _load(bench, month, name, repeat, again="again" in parts and name in AGAIN)
+                again = "again" in parts and name in AGAIN
+                loaded = repeating if name == "one_pass_duplicates" else month
+                _load(bench, loaded, rows, name, repeat, again=again)
     return [_section(bench, part, month) for part in ("month", "again") if part in parts]
 
 
-def _load(bench: Bench, month: Month, name: str, repeat: int, *, again: bool) -> None:
+def _load(bench: Bench, month: Month, trips: int, name: str, repeat: int, *, again: bool) -> None:
+    """Load a month that has so many trips, its duplicates aside."""
     with bench.server.database() as database, scratch() as folder:
         with bench.measurement("month", name, repeat) as measurement:
             LOADERS[name](month, database, bench.server, folder, measurement)
-        _check(month, database, name)
+        _check(trips, database, name)
         if again:
-            if name == "ours":
+            if name in ("ours", *ONE_PASS):
                 ours.forget(database, month)
             with bench.measurement("again", name, repeat) as measurement:
                 LOADERS[name](month, database, bench.server, folder, measurement)
-            _check(month, database, name)
+            _check(trips, database, name)
 
 
-def _check(month: Month, database: Database, name: str) -> None:
-    """See that all rows are there, each once: none of a made-up month's are alike."""
+def _check(trips: int, database: Database, name: str) -> None:
+    """See that all trips are there, each once."""
     query = SQL("SELECT count(*) FROM {}").format(Identifier(*TABLES[name].split(".")))
     rows = database.value(query)
-    if rows != month.rows:
-        raise CommandError(f"{name} left {rows:,} of {month.rows:,} rows")
+    if rows != trips:
+        raise CommandError(f"{name} left {rows:,} of {trips:,} rows")
 
 
 def _take(measurement: Measurement, took: Took) -> None:
@@ -150,12 +163,14 @@ def _section(bench: Bench, part: str, month: Month) -> Section:
     ordered = [each for name in LOADERS for each in found.get(name, [])]
     again = ", the same once more" if part == "again" else ""
     section = Section(part, f"yellow, {month.rows:,} rows{again}", [comparison(ordered, "ours")])
-    for name in ("ours", *usual.FORMS):
+    for name in ("ours", *ONE_PASS, *usual.FORMS):
         if name in found:
             steps = Table([f"steps of {name}", "seconds"])
             for step in found[name][0].details:
                 steps.rows.append([step, f"{medians(found[name], step):.2f}"])
             section.tables.append(steps)
+    if part == "month":
+        section.targets += _targets_in_one_pass(found)
     if "ours" not in found:
         return section
     seconds = medians(found["ours"])
@@ -179,3 +194,18 @@ def _section(bench: Bench, part: str, month: Month) -> Section:
             ratio = medians(found[name]) / seconds
             section.targets.append(Target(f"faster than {name}", ratio, "x", at_least=times))
     return section
+
+
+def _targets_in_one_pass(found: dict[str, list[Measurement]]) -> list[Target]:
+    targets = []
+    for name in (name for name in ONE_PASS if name in found):
+        seconds = medians(found[name])
+        if "copy_csv" in found:
+            ratio = seconds / medians(found["copy_csv"])
+            title = f"the whole command, {name}, of copy_csv"
+            targets.append(Target(title, ratio, "x", at_most=IN_ONE_PASS_OF_FLOOR))
+        for flow in (form for form in usual.FORMS if form in found):
+            ratio = medians(found[flow]) / seconds
+            title = f"{name} faster than {flow}"
+            targets.append(Target(title, ratio, "x", at_least=FASTER_IN_ONE_PASS))
+    return targets

@@ -20,9 +20,9 @@ class Pipeline:
     storage: Path
     url: str | None
 
-    def merge(self, month: Month) -> list[str]:
+    def merge(self, month: Month, task: str = "TaxiMerge") -> list[str]:
         """One month."""
-        return self._command("TaxiMerge", f"--month={month.name}", f"--taxi-type={month.taxi_type}")
+        return self._command(task, f"--month={month.name}", f"--taxi-type={month.taxi_type}")
 
     def merge_range(self, months: list[Month], task: str = "TaxiMerge") -> list[str]:
         """Months that follow each other."""

@@ -1,7 +1,7 @@
 """Parquet files, read in bounded memory; pages that have a checksum are verified by it."""
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -29,8 +29,11 @@ def open_parquet(path: Path) -> pq.ParquetFile:
     )
 
 
-def read_batches(file: pq.ParquetFile, rows: int) -> Iterator[pa.RecordBatch]:
-    """Read a parquet file in batches of at most ``rows`` rows, fewer if the rows are large.
+def read_batches(
+    file: pq.ParquetFile, rows: int, columns: Sequence[str] | None = None
+) -> Iterator[pa.RecordBatch]:
+    """Read a parquet file, or some of its columns, in batches of at most ``rows`` rows, fewer if
+    the rows are large.
 
     Row groups that together have no more rows are read together, since each costs some time.
     """
@@ -39,13 +42,31 @@ def read_batches(file: pq.ParquetFile, rows: int) -> Iterator[pa.RecordBatch]:
     for number in range(file.num_row_groups):
         group = file.metadata.row_group(number)
         if groups and count + group.num_rows > rows:
-            yield from file.iter_batches(_batch_rows(rows, count, size), row_groups=groups)
+            most = _batch_rows(rows, count, size)
+            yield from file.iter_batches(most, row_groups=groups, columns=columns)
             groups, count, size = [], 0, 0
         groups.append(number)
         count += group.num_rows
         size += group.total_byte_size
     if groups:
-        yield from file.iter_batches(_batch_rows(rows, count, size), row_groups=groups)
+        most = _batch_rows(rows, count, size)
+        yield from file.iter_batches(most, row_groups=groups, columns=columns)
+
+
+def columns_with_values(file: pq.ParquetFile) -> list[str]:
+    """The columns of a parquet file, but for those that have no value by its statistics."""
+    metadata = file.metadata
+    with_values = []
+    for index, name in enumerate(file.schema_arrow.names):
+        groups = (metadata.row_group(n).column(index) for n in range(metadata.num_row_groups))
+        if not metadata.num_rows or any(map(_may_have_values, groups)):
+            with_values.append(name)
+    return with_values
+
+
+def _may_have_values(column: pq.ColumnChunkMetaData) -> bool:
+    found = column.statistics
+    return found is None or not found.has_null_count or found.null_count < column.num_values
 
 
 def _batch_rows(rows: int, count: int, size: int) -> int:

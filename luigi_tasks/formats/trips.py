@@ -4,7 +4,7 @@ The schema of a stream has what has to be known before its rows: the number of t
 read for it, if that is known, and the PostgreSQL types of columns that the catalog doesn't know.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import IO
 import pyarrow as pa
 
 from luigi_tasks.errors import TaxiError
-from luigi_tasks.formats.parquet import open_parquet, read_batches
+from luigi_tasks.formats.parquet import columns_with_values, open_parquet, read_batches
 
 #: The keys of a schema's, and of a field's, metadata.
 _ROWS, _POSTGRESQL_TYPE = b"rows", b"postgresql_type"
@@ -27,10 +27,11 @@ class BrokenStreamError(TaxiError):
 class Trips:
     """Trips that are read once, batch by batch.
 
-    ``name`` is that of the file or of the program that writes the stream. ``rows`` is how many
-    there are, or at most are; None if only their end shows it. ``new_columns`` has the PostgreSQL
-    types of columns that the catalog doesn't know. ``batches`` yields them, at most so many rows at
-    a time. ``stop`` ends a wait for further ones.
+    ``name`` is that of the file or of the program that writes the stream. ``schema`` may lack
+    columns of the catalog, which have no values then. ``rows`` is how many there are, or at most
+    are; None if only their end shows it. ``new_columns`` has the PostgreSQL types of columns that
+    the catalog doesn't know. ``batches`` yields them, at most so many rows at a time. ``stop`` ends
+    a wait for further ones.
     """
 
     name: str
@@ -45,12 +46,14 @@ class Trips:
 def open_trips(path: Path, new_columns: Mapping[str, str]) -> Iterator[Trips]:
     """Open a canonical parquet file."""
     with open_parquet(path) as file:
+        with_values = {*columns_with_values(file), *new_columns}
+        columns = [name for name in file.schema_arrow.names if name in with_values]
         yield Trips(
             str(path),
-            file.schema_arrow,
+            pa.schema([file.schema_arrow.field(name) for name in columns]),
             file.metadata.num_rows,
             new_columns,
-            lambda rows: read_batches(file, rows),
+            lambda rows: read_batches(file, rows, columns),
         )
 
 
@@ -89,8 +92,12 @@ def read_trips(stream: IO[bytes], name: str, stop: Callable[[], None]) -> Trips:
     return Trips(name, schema, int(rows) if rows else None, new_columns, batches, stop)
 
 
-def stream_schema(schema: pa.Schema, rows: int | None, new_columns: Mapping[str, str]) -> pa.Schema:
-    """Add what ``read_trips`` finds in the schema of a stream."""
+def stream_schema(
+    schema: pa.Schema, columns: Collection[str], rows: int | None, new_columns: Mapping[str, str]
+) -> pa.Schema:
+    """The schema of a stream: those of the columns that have values, and what ``read_trips`` finds
+    in it."""
+    schema = pa.schema([field for field in schema if field.name in columns])
     for name, column_type in new_columns.items():
         index = schema.get_field_index(name)
         field = schema.field(index).with_metadata({_POSTGRESQL_TYPE: column_type})

@@ -86,13 +86,11 @@ def started(
     :param has_output: whether its standard output is for the caller, and only standard error has
         reports.
     """
-    module, limit = _own_module(job), _kibibytes(settings.memory)
-    environment = _environment(job, settings, is_own=module is not None)
-    command = _absolute_command(job, environment.get("PATH"))
+    key, command = _started_with(job, settings)
+    _, module, _, environment, limit = key
     for name, path in job.paths.items():
         (folder / name).symlink_to(path.resolve())
     job.write_contents(folder)
-    key = (os.getpid(), module, command[0], environment, limit)
     process = _take_waiting(key, folder, command[2:]) if module else None
     process = process or _start(command, folder, environment, limit)
     at_work = JobProcess(job, process, reports, settings, has_output=has_output)
@@ -173,6 +171,23 @@ class JobProcess:
     def _exceed_time(self) -> None:
         self._is_over_time = self._wait.is_alive()
         _stop(self._process, self._wait, stopping.shortened(self._settings.stop_grace))
+
+
+def prepare(job: Job, settings: "config.runner") -> None:
+    """Start the Python of a job that is to come soon, if it runs a module of this package, so that
+    its imports are done by then."""
+    key, _ = _started_with(job, settings)
+    if key[1] and not any(each.key == key for each in _waiting):
+        _waiting.append(_Waiting(key))
+
+
+def _started_with(job: Job, settings: "config.runner") -> tuple[tuple[Any, ...], list[str]]:
+    """All that the Python of a job is started with, and the job's command."""
+    module = _own_module(job)
+    environment = _environment(job, settings, is_own=module is not None)
+    command = _absolute_command(job, environment.get("PATH"))
+    key = (os.getpid(), module, command[0], environment, _kibibytes(settings.memory))
+    return key, command
 
 
 def _own_module(job: Job) -> str | None:

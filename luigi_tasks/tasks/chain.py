@@ -285,10 +285,13 @@ class TaxiMonth(LockedTask, luigi.Task):
         return self.merged
 
     def work(self) -> None:
+        is_streamed = TransformJob.can_stream()
         for step in (TaxiDownload, TaxiTransform, TaxiStageLoad, TaxiMerge):
             if self.clone(step).complete():
                 continue
-            if step is TaxiTransform and TransformJob.can_stream():
+            if step is TaxiDownload and is_streamed:
+                TransformJob.prepare(self.taxi_month)
+            if step is TaxiTransform and is_streamed:
                 self.as_part(TaxiTransform).stage_while_it_runs()
             else:
                 self.do(step)

@@ -73,6 +73,11 @@ class TransformJob:
         is_built_in = script.configured() is None and config.runner().kind == "process"
         return is_built_in and config.cleanup().enabled
 
+    @staticmethod
+    def prepare(month: Month) -> None:
+        """Have the transform's Python started for ``stream``, while the file is fetched."""
+        runner.prepare(_job(month, {}, STREAM), config.runner())
+
     @contextmanager
     def stream(self) -> Iterator[tuple["Trips", Callable[[], Transformed]]]:
         """Transform the month's raw file while the trips are taken.
@@ -84,7 +89,7 @@ class TransformJob:
         from luigi_tasks.formats import BrokenStreamError, read_trips
 
         before, folder = _state(self.files.raw), self._new_folder("built-in")
-        job = self._job({self.files.raw.name: self.files.raw}, STREAM)
+        job = _job(self.month, {self.files.raw.name: self.files.raw}, STREAM)
         with self._refusing(), runner.stream(job, folder, config.runner()) as streaming:
 
             def finish() -> Transformed:
@@ -190,30 +195,8 @@ class TransformJob:
     ) -> Transformed:
         """Run the built-in transform."""
         folder = self._new_folder(name)
-        result = runner.run(self._job(inputs, TRIPS, image), folder, config.runner(), kind)
+        result = runner.run(_job(self.month, inputs, TRIPS, image), folder, config.runner(), kind)
         return self._transformed(folder, result)
-
-    def _job(self, inputs: dict[str, Path], trips: str, image: str | None = None) -> Job:
-        """The job of the built-in transform."""
-        return Job(
-            task="TaxiTransform",
-            month=str(self.month),
-            command=[
-                *("python", "-m", "luigi_tasks.transform"),
-                f"--taxi-type={self.month.taxi_type}",
-                f"--trips={trips}",
-                f"--rejects={REJECTS}",
-                f"--max-reject-ratio={config.transform().max_reject_ratio}",
-                f"--schema-contract={config.schema_contract()}",
-                "--",
-                *inputs,
-            ],
-            inputs=inputs,
-            outputs=[trips] if trips != STREAM else [],
-            optional=[REJECTS],
-            image=image,
-            quiet=True,
-        )
 
     @staticmethod
     def _transformed(folder: Path, result: JobResult) -> Transformed:
@@ -229,6 +212,29 @@ class TransformJob:
         folder = self.folder / name
         folder.mkdir()
         return folder
+
+
+def _job(month: Month, inputs: dict[str, Path], trips: str, image: str | None = None) -> Job:
+    """The job of the built-in transform."""
+    return Job(
+        task="TaxiTransform",
+        month=str(month),
+        command=[
+            *("python", "-m", "luigi_tasks.transform"),
+            f"--taxi-type={month.taxi_type}",
+            f"--trips={trips}",
+            f"--rejects={REJECTS}",
+            f"--max-reject-ratio={config.transform().max_reject_ratio}",
+            f"--schema-contract={config.schema_contract()}",
+            "--",
+            *inputs,
+        ],
+        inputs=inputs,
+        outputs=[trips] if trips != STREAM else [],
+        optional=[REJECTS],
+        image=image,
+        quiet=True,
+    )
 
 
 def _state(file: Path) -> tuple[int, int] | None:

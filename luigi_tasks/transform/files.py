@@ -79,13 +79,18 @@ def transform(
             raise TaxiError(_too_many(report, total, max_reject_ratio, shown))
 
     schema = arrow_schema(taxi_type)
+    matches = [taxi_type.match(names) for names in inspected.names]
+    published = {name for match in matches for name in (*match.columns, *match.fillers)}
     with (
         _naming(raws[0]),
-        writer(trips, schema, stream_schema(schema, inspected.total, report.new_columns)) as write,
+        writer(
+            trips,
+            schema,
+            stream_schema(schema, published, inspected.total, report.new_columns),
+        ) as write,
         RejectsFile(rejects) as rejects_file,
     ):
-        for raw, names in zip(raws, inspected.names, strict=True):
-            match = taxi_type.match(names)
+        for raw, match in zip(raws, matches, strict=True):
             left_out = map(shortened, match.unknown)
             report.unknown_columns += [n for n in left_out if n not in report.unknown_columns]
             with _open(raw) as file:

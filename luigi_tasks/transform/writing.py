@@ -19,7 +19,8 @@ def writer(
 ) -> AbstractContextManager[Write]:
     """Begin to write trips; what is written of a file appears at the end, if all goes well.
 
-    :param stream_schema: the schema with what the readers of a stream have to know before its rows.
+    :param stream_schema: the schema of a stream: those columns that have values, and what readers
+        have to know before its rows.
     """
     if isinstance(trips, Path):
         return _parquet(trips, schema)
@@ -50,7 +51,7 @@ def _parquet(trips: Path, schema: pa.Schema) -> Iterator[Write]:
 def _stream(trips: IO[bytes], schema: pa.Schema) -> Iterator[Write]:
     with pa.ipc.new_stream(trips, schema) as stream:
         trips.flush()  # a reader waits for the schema
-        yield stream.write_batch
+        yield lambda batch: stream.write_batch(batch.select(schema.names))
     trips.flush()
 
 

@@ -8,13 +8,16 @@ import numpy.typing as npt
 import pyarrow as pa
 from pgpq import ArrowToPostgresBinaryEncoder
 
-from luigi_tasks.catalog import Column
+from luigi_tasks.catalog import ARROW_TYPES, Column
 from luigi_tasks.formats import Trips
 from luigi_tasks.warehouse.fingerprint import as_mask, fingerprints
 
 #: Rows of a batch that is encoded and sent at once. Twice as many took 50 MB more and no less time;
 #: half as many took a third longer.
 BATCH_ROWS = 32_768
+#: Rows that are encoded at a time: meanwhile no other thread runs, and the server would wait for
+#: what is ready. A socket holds what it takes in about two milliseconds.
+_ENCODED_ROWS = 2_048
 #: At most so many words of 8 bytes remember which fingerprints came before: 64 MB.
 MOST_WORDS = 1 << 23
 #: Bits of a word that a fingerprint sets.
@@ -33,6 +36,8 @@ def encoded(
 ) -> Iterator[bytes]:
     """Encode trips: the fingerprint of all columns, those that are selected, and new ones.
 
+    What is selected and not in the trips' schema is NULL.
+
     Of rows with one fingerprint only the first is among them. All others, and a few that just look
     as if they had come before, are written to ``repeated`` in the same format; nothing is, if there
     are none.
@@ -41,7 +46,9 @@ def encoded(
     :param report: is called with the rows encoded so far, and all of them, if that is known.
     :param count: is called with the rows of each batch, but for those that are ``repeated``.
     """
-    known = [trips.schema.field(name).remove_metadata() for name in selected]
+    types = {column.name: pa.type_for_alias(ARROW_TYPES[column.type]) for column in columns}
+    known = [pa.field(name, types[name]) for name in selected]
+    published = [column for column in columns if column.name in trips.schema.names]
     added = [pa.field(name, pa.type_for_alias(alias)) for name, alias in new.items()]
     schema = pa.schema([pa.field("unique_row_id", pa.binary()), *known, *added])
     encoder, apart = ArrowToPostgresBinaryEncoder(schema), ArrowToPostgresBinaryEncoder(schema)
@@ -49,10 +56,10 @@ def encoded(
     read = 0
     yield encoder.write_header()
     for batch in trips.batches(BATCH_ROWS):
-        ids = fingerprints(batch, columns)
+        ids = fingerprints(batch, published)
         arrays = [
             ids,
-            *(batch.column(field.name) for field in known),
+            *(_column(batch, field) for field in known),
             # a double may hold what isn't known to be one, with 15 digits
             *(batch.column(field.name).cast(field.type, safe=False) for field in added),
         ]
@@ -63,13 +70,20 @@ def encoded(
                 repeated.write(apart.write_header())
             repeated.write(apart.write_batch(rows.filter(as_mask(came_before))))
             rows = rows.filter(as_mask(~came_before))
-        yield encoder.write_batch(rows)
+        starts = range(0, rows.num_rows, _ENCODED_ROWS)
+        yield b"".join(encoder.write_batch(rows.slice(at, _ENCODED_ROWS)) for at in starts)
         count(rows)
         read += batch.num_rows
         report(read, trips.rows)
     if repeated.tell():
         repeated.write(apart.finish())
     yield encoder.finish()
+
+
+def _column(batch: pa.RecordBatch, field: pa.Field) -> pa.Array:
+    """A column of a batch; NULLs, if the batch doesn't have it."""
+    names = batch.schema.names
+    return batch.column(field.name) if field.name in names else pa.nulls(len(batch), field.type)
 
 
 class Memory:

@@ -84,12 +84,13 @@ def stage(
         check_columns(table, month, columns, new)
         definitions = {column.name: column.definition for column in columns}
         selected = [column.name for column in table.taxi_type.columns]
+        sent = _columns_sent(trips, selected, columns)
         names: dict[str, Any] = {
             "staging": staging,
-            "names": selected + list(dict(new.values())),
+            "names": sent + list(dict(new.values())),
             "filename": month.filename,
         }
-        counts = Counts(month.first_day, selected)
+        counts = Counts(month.first_day, sent)
         execute(cursor, "session/bulk_settings.sql")
         execute(
             cursor,
@@ -102,7 +103,7 @@ def stage(
             encode = partial(
                 encoded,
                 columns=TAXI_TYPES[month.taxi_type].columns,
-                selected=selected,
+                selected=sent,
                 new={name: NEW_TYPES[column_type] for name, (_, column_type) in new.items()},
                 report=report,
                 count=counts.add,
@@ -134,6 +135,16 @@ def stage(
         execute(cursor, "staging/describe.sql", **names)
         set_marker(cursor, month.staged_id, staging)
     return load
+
+
+def _columns_sent(
+    trips: "Trips", selected: Sequence[str], columns: Sequence[TableColumn]
+) -> list[str]:
+    """Those of the selected columns that COPY has to send: others have no values, and would be NULL
+    without it, too, but for that which ``Counts`` counts by."""
+    by_itself = {column.name for column in columns if column.definition == column.type}
+    may_lack = by_itself - set(trips.schema.names) - {"pickup_location_id"}
+    return [name for name in selected if name not in may_lack]
 
 
 def read_staged(warehouse: Warehouse, tables: Tables) -> Staged | None:

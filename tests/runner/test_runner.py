@@ -866,6 +866,20 @@ def test_a_module_that_ran_twice_is_there_before_its_next_job(
     assert texts == texts[:1] * 4
 
 
+def test_a_job_that_was_prepared_for_finds_its_python_there(
+    tmp_path: Path, spares: Callable[[], list[psutil.Process]]
+) -> None:
+    module = job("", command=[*MODULE, "--help"])
+    for _ in range(2):
+        runner.prepare(module, config.runner())
+        waiting = spares()
+        runner.prepare(job(""), config.runner())
+        assert waiting
+        assert spares() == waiting
+        runner.run(module, tmp_path, config.runner())
+        assert_gone(*waiting)
+
+
 def test_what_waited_is_like_what_did_not(
     tmp_path: Path, spares: Callable[[], list[psutil.Process]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

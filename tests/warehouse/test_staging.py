@@ -259,6 +259,16 @@ def test_what_was_added_and_lets_no_trip_in_is_told_in_one_line(
 
 
 @on_one_server
+@pytest.mark.parametrize("change", ["ALTER COLUMN ehail_fee SET DEFAULT 7", "ADD COLUMN mine text"])
+def test_a_column_without_values_is_null_whatever_its_default(months: Months, change: str) -> None:
+    months.load([])
+    months.database.query(f"ALTER TABLE green_trips {change}")
+    assert months.load(trips(3)).rows_inserted == 3
+    found = months.database.query("SELECT ehail_fee, extra, fare_amount FROM green_trips")
+    assert found == [(None, None, 13.5)] * 3
+
+
+@on_one_server
 @pytest.mark.parametrize(
     ("before", "after", "counts"),
     [
