@@ -10,10 +10,12 @@ from luigi.configuration.toml_parser import LuigiTomlParser
 from luigi_tasks.config.sections import (
     cleanup,
     concurrency,
+    lake,
     quality,
     runner,
     schedule,
     source,
+    spark,
     storage,
     transform,
     trips,
@@ -33,9 +35,11 @@ _SECTIONS: Any = (
     cleanup,
     schedule,
     concurrency,
+    lake,
+    spark,
 )
 #: What is meant for secrets, and is never shown.
-_HIDDEN = {("runner", "environment")}
+_HIDDEN = {("runner", "environment"), ("spark", "conf")}
 #: The settings that a command of ours has overridden, with their values.
 _overridden: dict[tuple[str, str], str] = {}
 

@@ -19,7 +19,8 @@ def given(*flags: str) -> list[str]:
 
 def test_what_decides_where_months_are_loaded_to_is_given_again() -> None:
     flags = ["--storage-root", "my data", "--warehouse-url", "postgresql://me@host/taxi"]
-    flags += ["--trips-table", "{{ taxi_type }}", "--transform-max-reject-ratio", "0.5"]
+    flags += ["--lake-url", "s3://lake/taxi"]
+    flags[4:4] = ["--trips-table", "{{ taxi_type }}", "--transform-max-reject-ratio", "0.5"]
     assert given(*flags) == flags
     assert given("--workers", "2", "--log-level", "WARNING", "--report-file", "x.html") == []
 
@@ -38,6 +39,7 @@ def test_no_secret_is_given_again() -> None:
         *("--warehouse-url", "postgresql://me:hidden@host/taxi?sslmode=require&password=hidden"),
         *("--source-url", "https://me:hidden@host/{{ month }}?sig=hidden"),
         *("--runner-environment", '{"KEY": "hidden"}'),
+        *("--spark-conf", '{"key": "hidden"}'),
         *("--alarms-urls", "ntfy://hidden"),
         *("--alarms-ping-url", "https://host/hidden"),
     )
