@@ -136,8 +136,7 @@ def _check_settings() -> None:
     _check_runner(runner())
     _check_alarms(alarms(), metrics())
     _check_spark(spark())
-    with _naming("[lake] url"):
-        _check_lake(lake().render("url"))
+    _check_lake(lake().render("url"))
 
 
 @contextmanager
@@ -308,28 +307,29 @@ def _check_spark(settings: spark) -> None:
 def _check_lake(configured: str) -> None:
     """Refuse a lake that can't be. What can't be reached today may be tomorrow."""
     if "://" in configured:
-        _check_url(configured)
+        with _naming("[lake] url"):
+            _check_url(configured)
     location = lake_location()
     if isinstance(location, Path):
         if location.exists() and not location.is_dir():
-            raise TaxiError(f"{configured!r} is a file; name a folder")
+            raise TaxiError(f"[lake] url: {configured!r} is a file; name a folder")
         if location.resolve() == storage_root().resolve():
             raise TaxiError(
-                f"{configured!r} is the folder of [storage] root, whose files are removed; name "
-                "another, such as one in it"
+                f"[lake] url: {configured!r} is the folder of [storage] root, whose files are "
+                "removed; name another, such as one in it"
             )
     elif location is not None:
         if location.is_http or "?" in location.address or "#" in location.address:
             raise TaxiError(
-                f"{location}: months can't be written to such a URL; name a folder, or a store "
-                "such as s3://bucket/prefix"
+                f"[lake] url: {location}: months can't be written to such a URL; name a folder, "
+                "or a store such as s3://bucket/prefix"
             )
         import fsspec
 
         try:
             fsspec.get_filesystem_class(location.scheme)
         except ImportError as error:
-            raise TaxiError(f"{location}: its package is missing: {error}") from None
+            raise TaxiError(f"[lake] url: {location}: its package is missing: {error}") from None
 
 
 def _is_of_http(url: str) -> bool:

@@ -96,8 +96,11 @@ def lake_location() -> Path | Url | None:
         return None
     if "://" not in configured:
         return _path("[lake] url", configured).absolute()
-    url = Url.parse(configured)
-    return url.local_path if url.scheme == "file" else url
+    try:
+        url = Url.parse(configured)
+        return url.local_path if url.scheme == "file" else url
+    except TaxiError as error:
+        raise TaxiError(f"[lake] url: {error}") from None
 
 
 def variables() -> set[str]:
