@@ -148,7 +148,7 @@ class Member:
 
     def start(self) -> None:
         self.outputs.append(self.folder / f"output-{len(self.outputs)}")
-        self.was_cut = False
+        self.was_cut = self.fate == "cut off" and self.back_at is not None
         with self.outputs[-1].open("wb") as output:
             self.process = subprocess.Popen(
                 [*self.host.prefix(), *command(self.left[0], self.workers)],
