@@ -64,9 +64,10 @@ Measure what the pipeline costs, beside others on the same rows, machine and ser
   spark       real months on a Spark cluster, and a killed executor, beside DataFrame.write.jdbc;
               only if it is asked for
 
-Alternatives are "usual" (psql: COPY, UPDATE with md5, MERGE on text, with an index on that),
-usual_no_index, dlt, pandas, copy_to_table (Luigi's own), and the floors, which only copy: copy_csv,
-copy_csv_new, copy_binary.
+Alternatives are "ours" (the chain of tasks), one_pass (TaxiMonth), one_pass_duplicates (the same of
+a file that has 3,000 rows twice), "usual" (psql: COPY, UPDATE with md5, MERGE on text, with an
+index on that), usual_no_index, dlt, pandas, copy_to_table (Luigi's own), and the floors, which only
+copy: copy_csv, copy_csv_new, copy_binary.
 """
 
 
