@@ -54,17 +54,24 @@ def measure(bench: Bench) -> list[Section]:
     section = Section("spark", "real months on two one-core workers of Spark")
     with scratch() as folder, cluster(folder) as found:
         for count in sorted({min(FEW, most), most}):
-            section.notes.append(_undisturbed(bench, found, months[:count]))
-        section.notes.append(_beside(bench, months))
+            _note(section, _undisturbed(bench, found, months[:count]))
+        _note(section, _beside(bench, months))
         killed = months[: min(KILLED, most)]
         section.targets.append(_killed(bench, found, killed))
         if DRIVER.exists() and urlsplit(bench.server.url).hostname:
-            section.notes += [_by_jdbc(bench, found, killed, what) for what in DISTURBANCES]
+            for what in DISTURBANCES:
+                _note(section, _by_jdbc(bench, found, killed, what))
         else:
             section.notes.append(
                 f"DataFrame.write.jdbc wasn't tried: it needs {DRIVER} and --server with a host."
             )
     return [section]
+
+
+def _note(section: Section, text: str) -> None:
+    """Add a finding, and show it at once: the next ones take minutes."""
+    section.notes.append(text)
+    print(text, file=sys.stderr, flush=True)
 
 
 def _command(found: Cluster, months: list[Month], folder: Path, url: str) -> list[str]:
@@ -148,20 +155,18 @@ def _write(
     command, text = [sys.executable, "-m", "bench.jdbc"], json.dumps(given)
     if what == "killed and run again":
         with _started(command, folder, text) as process:
-            while not database.value("SELECT count(*) FROM trips"):
-                time.sleep(0.05)
+            _wait_for_rows(database, process)
         _wait_for_end(found)
     with _started(command, folder, text) as process:
         if what == "an executor killed":
-            while not database.value("SELECT count(*) FROM trips"):
-                time.sleep(0.05)
+            _wait_for_rows(database, process)
             _kill_executor(found, process, EXECUTOR)
         elif what == "an executor killed in its COMMIT":
             # as when a standby answers late: PostgreSQL has committed, and the client isn't told
             database.query("ALTER SYSTEM SET synchronous_standby_names = 'absent'")
             database.query("SELECT pg_reload_conf()")
             waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
-            while not database.value(waiting):
+            while not database.value(waiting) and process.poll() is None:
                 time.sleep(0.05)
             _kill_executor(found, process, EXECUTOR)
             database.query("ALTER SYSTEM RESET synchronous_standby_names")
@@ -169,12 +174,20 @@ def _write(
         return process.wait()
 
 
+def _wait_for_rows(database: Database, process: "subprocess.Popen[str]") -> None:
+    """Wait until the first partition is committed."""
+    while not database.value("SELECT count(*) FROM trips"):
+        if process.poll() is not None:
+            raise CommandError(f"DataFrame.write.jdbc exited with {process.returncode}")
+        time.sleep(0.05)
+
+
 @contextmanager
 def _started(command: list[str], folder: Path, text: str = "") -> Iterator["subprocess.Popen[str]"]:
     """A command under way; it is killed at the end, if it still runs."""
     from bench.running import ROOT
 
-    with (folder / "log").open("w") as log:
+    with (folder / "log").open("a") as log:
         process: subprocess.Popen[str] = subprocess.Popen(
             command,
             cwd=folder,
