@@ -26,7 +26,9 @@ import pytest
 from months import Months, close_sessions
 
 import luigi_tasks.tasks  # noqa: F401  (its defaults are in place before a test changes them)
+from luigi_tasks import config
 from luigi_tasks.sample import Counts, write_month
+from luigi_tasks.warehouse.tables import prepare
 
 pytest_plugins = ["buckets", "disks", "fetched", "servers"]
 
@@ -146,14 +148,28 @@ def server(request: pytest.FixtureRequest) -> Iterator[Server]:
 _numbers = count(1)
 
 
+@pytest.fixture(scope="session")
+def prepared_template(server: Server) -> str:
+    """The name of a database with the tables and views of an empty warehouse."""
+    server.create("prepared")
+    with changed_settings() as change:
+        change("warehouse", "url", server.url("prepared"))
+        prepare(config.open_warehouse(), "tests")
+        close_sessions()
+    return "prepared"
+
+
 @pytest.fixture
-def new_database(server: Server) -> Iterator[Callable[[], str]]:
-    """Makes empty databases, by URL, which are gone after the test."""
+def new_database(server: Server, request: pytest.FixtureRequest) -> Iterator[Callable[[], str]]:
+    """Makes warehouses without a trip, by URL, which are gone after the test; of one that is marked
+    ``empty_database``, databases without a table."""
+    is_empty = request.node.get_closest_marker("empty_database")
+    template = "template1" if is_empty else request.getfixturevalue("prepared_template")
     names = []
 
     def make() -> str:
         names.append(f"test_{next(_numbers)}")
-        server.create(names[-1])
+        server.create(names[-1], template)
         return server.url(names[-1])
 
     yield make
@@ -230,6 +246,7 @@ class Database:
 
 @pytest.fixture
 def database(new_database: Callable[[], str]) -> Database:
+    """A warehouse without a trip."""
     return Database(new_database())
 
 

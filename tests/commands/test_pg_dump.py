@@ -8,7 +8,10 @@ from conftest import PYTHON, Database, Luigi, Published
 
 from luigi_tasks.warehouse import embedded
 
-pytestmark = pytest.mark.parametrize("server", ["embedded"], indirect=True)
+pytestmark = [
+    pytest.mark.empty_database,
+    pytest.mark.parametrize("server", ["embedded"], indirect=True),
+]
 
 
 def test_a_warehouse_that_was_restored_is_complete(

@@ -171,6 +171,7 @@ def test_a_month_whose_trips_are_gone_is_missing(kept: Kept) -> None:
     assert (month.state, month.is_merged, month.rows) == ("missing", False, None)
 
 
+@pytest.mark.empty_database
 def test_an_empty_warehouse_has_all_to_load(
     database: Database, settings: Set, tmp_path: Path
 ) -> None:

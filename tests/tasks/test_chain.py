@@ -518,6 +518,7 @@ def assert_loaded_again(command_merged: Luigi, merged: Database, damage: str) ->
 # --- at once ------------------------------------------------------------------------------------
 
 
+@pytest.mark.empty_database
 @on_one_server
 def test_two_of_one_command_at_once_make_what_one_makes(
     command: Luigi, database: Database, undisturbed: Undisturbed
@@ -529,6 +530,7 @@ def test_two_of_one_command_at_once_make_what_one_makes(
     assert files_in_work(command.folder / "data") == []
 
 
+@pytest.mark.empty_database
 @on_one_server
 def test_two_commands_with_folders_of_their_own_make_what_one_makes(
     command: Luigi, database: Database, undisturbed: Undisturbed

@@ -12,6 +12,7 @@ from lossy import LossyServer
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.empty_database,
     pytest.mark.parametrize("server", ["embedded"], indirect=True),
 ]
 

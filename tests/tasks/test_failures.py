@@ -32,7 +32,7 @@ from luigi_tasks.runner import CommandError, Job
 from luigi_tasks.sample import schema
 from luigi_tasks.tasks.log import OneLine
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.empty_database]
 
 KILLED_AT = Path(__file__).parent / "killed_at.py"
 WRONG_VALUE, FAILED, NOT_ASKED = 40, 30, 35

@@ -23,7 +23,7 @@ from conftest import (
 )
 from mirror import Mirror
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.empty_database]
 
 KILLED_AT = Path(__file__).parent / "killed_at.py"
 

@@ -22,7 +22,7 @@ from luigi_tasks import chunks
 from luigi_tasks.errors import TaxiError
 from luigi_tasks.warehouse import encoding
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.empty_database]
 
 on_one_server = pytest.mark.parametrize("server", ["embedded"], indirect=True)
 

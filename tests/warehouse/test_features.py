@@ -190,6 +190,7 @@ def test_a_file_of_strays_is_counted_by_the_server(
 # warehouses of other versions
 
 
+@pytest.mark.empty_database
 @on_one_server
 def test_a_warehouse_from_before_is_counted_by_one_task(months: Months) -> None:
     months.database.query(gzip.decompress(BEFORE.read_bytes()).decode())

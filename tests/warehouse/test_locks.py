@@ -441,6 +441,7 @@ def test_a_pooler_that_keeps_sessions_is_fine(
         close_sessions()
 
 
+@pytest.mark.empty_database
 @pytest.mark.parametrize("isolation", ["repeatable read", "serializable"])
 @on_one_server
 def test_two_first_runs_at_once_under_any_default_isolation(

@@ -91,6 +91,7 @@ def test_a_wrong_setting_is_told_before_zones_are_loaded(
     assert "Traceback" not in run.output
 
 
+@pytest.mark.empty_database
 @on_one_server
 @pytest.mark.parametrize(
     "table",

@@ -11,6 +11,8 @@ from months import FEBRUARY, JANUARY, Months, trips
 from luigi_tasks.errors import SystemicError
 from luigi_tasks.warehouse import migrations
 
+pytestmark = pytest.mark.empty_database
+
 #: Made by pg_dump 15 of a warehouse that version 0.1.0 loaded before it had migrations: two months
 #: of green trips, one of yellow.
 BEFORE = Path(__file__).parent / "before_migrations.sql.gz"

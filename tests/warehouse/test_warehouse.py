@@ -86,6 +86,7 @@ def test_a_trips_table_has_the_catalogs_columns_in_order(months: Months) -> None
         assert [name for (name,) in found] == names
 
 
+@pytest.mark.empty_database
 @pytest.mark.parametrize(
     "lost",
     ["DROP VIEW trips", "DROP TABLE load_history CASCADE", "DROP TABLE yellow_trips CASCADE"],
@@ -115,6 +116,7 @@ def test_trips_go_to_the_table_of_the_settings(months: Months, settings: Set, ta
     assert wired.merged_months("green", [JANUARY]) == set()
 
 
+@pytest.mark.empty_database
 @pytest.mark.parametrize(
     "name",
     [
@@ -165,6 +167,7 @@ NEEDED = [
 ]
 
 
+@pytest.mark.empty_database
 @on_one_server
 @pytest.mark.parametrize("kind", SOMEBODY_ELSES)
 def test_whatever_has_a_name_that_we_need_is_refused_and_left_alone(
@@ -209,6 +212,7 @@ def test_views_and_lookups_of_ours_are_not_taken_from_somebody_later(months: Mon
         months.load(trips(2))
 
 
+@pytest.mark.empty_database
 @on_one_server
 @pytest.mark.parametrize("comment", [None, "shared by all pipelines"])
 def test_the_markers_of_other_pipelines_are_kept(months: Months, comment: str | None) -> None:
@@ -360,6 +364,7 @@ def test_trips_without_their_ledger_are_refused(months: Months, settings: Set) -
     assert wired.merged_months("green", [JANUARY, FEBRUARY]) == {JANUARY, FEBRUARY}
 
 
+@pytest.mark.empty_database
 @on_one_server
 def test_two_warehouses_in_one_database_do_without_each_other(
     months: Months, settings: Set
@@ -373,6 +378,7 @@ def test_two_warehouses_in_one_database_do_without_each_other(
         months.database.query("DROP TABLE taxi.load_history CASCADE")
 
 
+@pytest.mark.empty_database
 def test_a_partitioned_table_without_our_columns_is_refused(months: Months) -> None:
     months.database.query(
         "CREATE TABLE green_trips (pickup_datetime timestamp, fare_amount float) "
@@ -599,6 +605,7 @@ def test_many_months_are_one_question(months: Months, monkeypatch: pytest.Monkey
         assert len(sent) == 1
 
 
+@pytest.mark.empty_database
 def test_an_empty_database_has_no_month(months: Months) -> None:
     for _ in range(2):
         assert wired.merged_months("green", [JANUARY]) == set()
@@ -606,6 +613,7 @@ def test_an_empty_database_has_no_month(months: Months) -> None:
         assert not wired.staged_target("green", JANUARY).exists()
 
 
+@pytest.mark.empty_database
 def test_looking_creates_nothing(months: Months) -> None:
     wired.merged_months("green", [JANUARY])
     assert months.database.query("SELECT 1 FROM pg_class WHERE relname ~ 'trips|load_hist'") == []
@@ -690,6 +698,7 @@ def role(months: Months, server: Server, settings: Set) -> Iterator[Callable[[st
     months.database.query(f"DROP ROLE {name}")
 
 
+@pytest.mark.empty_database
 def test_a_role_that_may_not_create_is_told_what_it_needs(
     months: Months, role: Callable[[str], str], settings: Set
 ) -> None:
@@ -702,6 +711,7 @@ def test_a_role_that_may_not_create_is_told_what_it_needs(
     assert "on the database, if they don't exist" in told
 
 
+@pytest.mark.empty_database
 def test_a_role_that_may_not_create_the_schema_of_a_staging_table_is_told_so(
     months: Months, role: Callable[[str], str], settings: Callable[[str, str, str], None]
 ) -> None:
@@ -728,6 +738,7 @@ def test_the_schema_of_a_staging_table_is_made_when_it_is_not_there(
     assert months.database.value(partition) == 2
 
 
+@pytest.mark.empty_database
 def test_a_role_that_may_create_loads(months: Months, role: Callable[[str], str]) -> None:
     role("GRANT CREATE ON SCHEMA public TO {role}")
     for present in (0, 2):
@@ -759,6 +770,7 @@ def test_a_role_that_only_reads_can_look_and_is_refused_the_rest(
     assert months.count() == 2
 
 
+@pytest.mark.empty_database
 @on_one_server
 def test_zones_that_a_table_refers_to_which_may_not_be_read_stay(
     months: Months, role: Callable[[str], str]
@@ -805,6 +817,7 @@ def asks_for_password(months: Months) -> Iterator[str]:
     months.database.query(f"DROP ROLE {name}")
 
 
+@pytest.mark.empty_database
 def test_a_wrong_password_is_told_and_not_shown(
     months: Months, settings: Set, asks_for_password: str
 ) -> None:
@@ -820,6 +833,7 @@ def test_a_wrong_password_is_told_and_not_shown(
     assert wired.merged_months("green", [JANUARY]) == set()
 
 
+@pytest.mark.empty_database
 def test_a_password_may_come_from_the_environment(
     months: Months, settings: Set, asks_for_password: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
