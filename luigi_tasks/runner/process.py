@@ -94,14 +94,18 @@ def started(
     process = _take_waiting(key, folder, command[2:]) if module else None
     process = process or _start(command, folder, environment, limit)
     at_work = JobProcess(job, process, reports, settings, has_output=has_output)
+    goes_on = True
     try:
         yield at_work
+    except BaseException as error:
+        goes_on = isinstance(error, TaxiError)  # so the next month may have a job
+        raise
     finally:
         at_work.stop()
         if has_output:
             at_work.output.close()
-    if module:
-        _start_waiting(key)
+        if module and goes_on:
+            _start_waiting(key)
 
 
 class JobProcess:

@@ -72,7 +72,7 @@ def test_an_edition_is_told_in_every_packages_words(
         def info(self, path: str) -> dict[str, Any]:
             return {"type": "file", "size": 1, **facts}
 
-    monkeypatch.setattr(stores, "_file_system", lambda url: (Files(), url))
+    monkeypatch.setattr(stores, "file_system", lambda url: (Files(), url))
     assert source.stat(URL) == source.RemoteMetadata("x", "2026-01-01T05:00:00+00:00", 1)
 
 

@@ -250,7 +250,7 @@ def test_what_is_due_is_loaded_month_by_month_where_hosts_share_a_luigid(
     ]:
         settings(section, key, value)
     missing = DueMonth(Month("green", date(2024, 1, 1)), MISSING)
-    assert type(TaxiDue._task_of(missing)) is task
+    assert type(TaxiDue()._task_of(missing)) is task
 
 
 def test_a_run_joins_luigid_again_when_that_is_back(
