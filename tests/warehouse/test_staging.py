@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 import wired
 from conftest import Database, Luigi
-from months import FEBRUARY, JANUARY, Months, load_of, trip, trips
+from months import FEBRUARY, JANUARY, Months, close_sessions, load_of, trip, trips
 
 from luigi_tasks.catalog import GREEN
 from luigi_tasks.catalog.quality import ExceededError
@@ -390,7 +390,7 @@ def test_a_month_that_fails_leaves_the_table_as_it_was(
 @on_one_server
 @pytest.mark.parametrize(
     ("count", "told"),
-    [(1_500, "row is too big"), (1_570, "more than PostgreSQL's 1600")],
+    [(1_500, "row is too big"), (1_570, "more than PostgreSQL's 1,600")],
 )
 def test_more_columns_than_a_table_can_have_leave_it_as_it_was(
     months: Months, count: int, told: str
@@ -475,6 +475,21 @@ def test_the_planner_knows_what_was_loaded(months: Months) -> None:
     assert months.database.value(columns, "green_trips_2024_04", False) > 10
     wired.analyze_trips("test", "green")
     assert months.database.value(rows, "green_trips") == 300
+
+
+@on_one_server
+def test_statistics_have_the_size_that_the_database_has_set(months: Months) -> None:
+    buckets = (
+        "SELECT cardinality(histogram_bounds::text::text[]) - 1 FROM pg_stats "
+        "WHERE tablename = %s AND attname = 'dropoff_datetime'"
+    )
+    months.load(trips(1000))
+    assert months.database.value(buckets, "green_trips_2024_01") == 25
+    set_to_50 = "ALTER DATABASE %I SET default_statistics_target = 50"
+    months.database.query(f"DO $$ BEGIN EXECUTE format('{set_to_50}', current_database()); END $$")
+    close_sessions()
+    months.load(trips(1000, "2024-02-10 10:00:00"), FEBRUARY)
+    assert months.database.value(buckets, "green_trips_2024_02") == 50
 
 
 @on_one_server
