@@ -29,7 +29,11 @@ from engines import fixture_engine  # noqa: F401
 from luigi_tasks.sample import write_month
 
 on_one_server = pytest.mark.parametrize("server", ["embedded"], indirect=True)
-PAGES = ["CONTRIBUTING.md", *sorted(f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md"))]
+PAGES = [
+    "CONTRIBUTING.md",
+    "SECURITY.md",
+    *sorted(f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md")),
+]
 DOCUMENTS = ["README.md", *PAGES]
 #: Not the pages of which tests/test_queries.py and tests/test_lake_page.py compare the answers.
 TRIED = [page for page in PAGES if page not in ("docs/queries.md", "docs/lake.md")]
