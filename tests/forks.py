@@ -90,9 +90,7 @@ def serve(channel: socket.socket) -> list[str]:
     """Take orders until there are no more; in a fork, return the words to run."""
     for name in IMPORTED:
         importlib.import_module(name)
-    templates = sys.modules["luigi_tasks.warehouse.sql"]._files()
-    for name in templates.list_templates():
-        templates.get_template(name)
+    sys.modules["luigi_tasks.warehouse.sql"].load_sql()
     gc.collect()
     gc.freeze()  # else each fork looks through it all when it ends
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)

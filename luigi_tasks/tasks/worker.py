@@ -1,5 +1,6 @@
 """Luigi's worker, with a correct exit code where several workers share the work."""
 
+import importlib
 import logging
 import multiprocessing
 import os
@@ -92,6 +93,8 @@ class Worker(luigi.worker.Worker):
     def run(self) -> bool:
         if shown := bar.current():
             shown.begin_work()
+        if self.worker_processes > 1:
+            _import_for_forks()
         succeeded = bool(super().run())
         for response in self._get_work_response_history[:-1]:
             response["running_tasks"] = []  # what others were running then, and may have finished
@@ -169,6 +172,13 @@ class Worker(luigi.worker.Worker):
             self._add_task_history.append((task, DONE, False))
         for needed in task.deps():
             self._note(needed, done)
+
+
+def _import_for_forks() -> None:
+    """Import what each month would import anew, since it has a process of its own."""
+    for name in ("formats", "warehouse.encoding", "warehouse.counting"):
+        importlib.import_module(f"luigi_tasks.{name}")
+    warehouse.load_sql()
 
 
 def _note_in_bar(task: Any, status: str) -> None:

@@ -85,6 +85,7 @@ from luigi_tasks.warehouse.session import (
     transaction,
     with_retries,
 )
+from luigi_tasks.warehouse.sql import load_sql
 from luigi_tasks.warehouse.staging import read_staged, stage, unstage
 from luigi_tasks.warehouse.status import (
     Asked,
@@ -162,6 +163,7 @@ __all__ = [
     "last_load",
     "last_run",
     "last_success",
+    "load_sql",
     "load_zones",
     "medians",
     "merge",

@@ -40,6 +40,13 @@ def render(cursor: cursor, file: str, **names: Any) -> str:
     return _files().get_template(file).render({**own, **names, "cursor": cursor})
 
 
+def load_sql() -> None:
+    """Compile all files, so that processes which are forked from this one needn't."""
+    files = _files()
+    for name in files.list_templates():
+        files.get_template(name)
+
+
 def own_tables(warehouse: Warehouse) -> dict[str, Table]:
     """The tables and views that every file may name, those of no single taxi type."""
     return {
