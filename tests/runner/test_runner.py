@@ -875,7 +875,8 @@ def test_a_job_that_was_prepared_for_finds_its_python_there(
         waiting = spares()
         runner.prepare(job(""), config.runner())
         assert waiting
-        assert spares() == waiting
+        # the shell between this process and a Python ends by itself
+        assert spares() == [each for each in waiting if each.is_running()]
         runner.run(module, tmp_path, config.runner())
         assert_gone(*waiting)
 
