@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from itertools import groupby
 
 from luigi_tasks import config
 from luigi_tasks.catalog import QUALITY_CHECKS
+from luigi_tasks.months import bounds
 from luigi_tasks.operations import due, messages
 from luigi_tasks.status.colours import STATES
 from luigi_tasks.status.overview import Overview, command_of
@@ -49,12 +52,24 @@ def _of_state(state: str, months: Sequence[MonthState]) -> Iterator[tuple[str, s
         group = list(of_service)
         if state in (due.MISSING, due.OVERDUE) or len(group) > MOST_LISTED:
             yield label, f"{taxi_type} {due.in_ranges([m.month.first_day for m in group])}", False
+            if state in (due.CORRECTED, "suspicious"):
+                yield "", _refresh_all(group), True
+            elif state == due.FAILED:
+                yield "", "luigi-tasks status --json has why, and the line for each of them", False
             continue
         for each in group:
             yield label, f"{each.month}{_detail(each)}", False
-            if state in (due.FAILED, due.CORRECTED):
-                for command in (command_of(each) or "").split(" && "):
-                    yield "", command, True
+            if state != "running" and (commands := command_of(each)):
+                yield from (("", command, True) for command in commands.split(" && "))
+
+
+def _refresh_all(months: Sequence[MonthState]) -> str:
+    """The line that refreshes all of some months of a service, and what lies between them."""
+    days = [each.month.first_day for each in months]
+    service = shlex.quote(json.dumps({"taxi_type": months[0].month.taxi_type}))
+    stop = bounds(max(days))["stop"]
+    words = f"RangeMonthly --of TaxiRefresh --of-params {service}"
+    return messages.luigi(f"{words} --start {min(days):%Y-%m} --stop {stop:%Y-%m}")
 
 
 def _detail(month: MonthState) -> str:

@@ -93,7 +93,7 @@ class Worker(luigi.worker.Worker):
     def run(self) -> bool:
         if shown := bar.current():
             shown.begin_work()
-        if self.worker_processes > 1:
+        if self.worker_processes > 1 and PENDING in {each for _, each, _ in self._add_task_history}:
             _import_for_forks()
         succeeded = bool(super().run())
         for response in self._get_work_response_history[:-1]:

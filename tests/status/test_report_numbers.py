@@ -362,8 +362,8 @@ def test_data_quality(loaded: Kept, page: Page, taxi_type: str) -> None:
         assert (row[0], row[2], row[4][-7:]) == (CHECKS[check], f"{rows:,}", month)
         assert is_percent(row[3], last)
         assert is_percent(row[4][:-7], most)
-    clean = "; that ".join(CHECKS[check] for check in sums if check not in failing)
-    assert f"No rows at all that {clean}." in page.html.replace("&#39;", "'")
+    clean = ", and none that ".join(CHECKS[check] for check in sums if check not in failing)
+    assert f"There are no rows that {clean}." in page.html.replace("&#39;", "'")
 
 
 #: The share of rows that fail a check by month, with the months in which it jumps: those that lie

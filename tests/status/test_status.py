@@ -101,6 +101,17 @@ def test_what_the_source_said_counts_until_the_next_load(kept: Kept) -> None:
     assert kept.states() == {ago(1): "merged", LAST: "merged"}
 
 
+def test_one_line_refreshes_many_months(kept: Kept) -> None:
+    for months in range(1, 6):
+        kept.load(ago(months))
+        if months != 2:
+            kept.see(ago(months), "corrected since")
+    text = drawn(kept.overview(), 200)
+    of = """RangeMonthly --of TaxiRefresh --of-params '{"taxi_type": "green"}'"""
+    assert f"{of} --start {ago(5):%Y-%m} --stop {LAST:%Y-%m}" in text
+    assert "TaxiRefresh --month" not in text
+
+
 def test_a_month_whose_same_file_was_published_again_is_merged(kept: Kept) -> None:
     kept.load(LAST)
     kept.see(LAST, "corrected since")
@@ -158,6 +169,8 @@ def test_fewer_rows_than_the_month_before_are_suspicious(kept: Kept, settings: S
     text = drawn(kept.overview(), 200)
     assert f"{ago(2):%Y-%m}: 49 rows, less than 0.5 times the 100 of the month before" in text
     assert f"{LAST:%Y-%m}: it has no rows; 0 rows, less than" in text
+    for month in (ago(2), LAST):
+        assert f"TaxiRefresh --month {month:%Y-%m} --taxi-type green" in text
     settings("quality", "least_rows", "0")
     assert [each.exceeded for each in kept.overview().months][1] == []
 
