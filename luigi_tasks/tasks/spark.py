@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 from importlib.metadata import version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import luigi
 
@@ -13,13 +13,15 @@ from luigi_tasks import config, warehouse
 from luigi_tasks.errors import GivenWayError, TaxiError
 from luigi_tasks.months import Month
 from luigi_tasks.operations import published, runs
-from luigi_tasks.runner import spark
 from luigi_tasks.tasks import bar, script, worker
 from luigi_tasks.tasks.chain import TaxiMonth, TaxiPublished
 from luigi_tasks.tasks.month import CheckedTask
 from luigi_tasks.tasks.ranges import RangeMonthly
 from luigi_tasks.tasks.upkeep import TaxiRefresh
 from luigi_tasks.texts import counted, listed
+
+if TYPE_CHECKING:
+    from luigi_tasks.runner.spark import MonthWork
 
 logger = logging.getLogger("luigi-interface.spark")
 
@@ -42,6 +44,8 @@ class TaxiMonthsOnSpark(CheckedTask, luigi.Task):
 
     def check(self) -> None:
         """Refuse what can't run on Spark, before anything does."""
+        from luigi_tasks.runner.spark import check_requirements
+
         super().check()
         settings = config.spark()
         if self.warehouse.is_embedded and not settings.is_local:
@@ -49,7 +53,7 @@ class TaxiMonthsOnSpark(CheckedTask, luigi.Task):
                 f"[warehouse] url: the executors of {settings.master} can't reach the embedded "
                 "PostgreSQL; name one that they reach, or set [spark] master = local[*]"
             )
-        spark.check_requirements()
+        check_requirements()
 
     @property
     def taxi_type(self) -> str:
@@ -63,23 +67,27 @@ class TaxiMonthsOnSpark(CheckedTask, luigi.Task):
 
     def run(self) -> None:
         """Do them all; the months that fail are named at the end."""
+        from luigi_tasks.runner.spark import run_months, spark_context
+
         settings, months = config.spark(), list(self.months)
         progress = _Progress(self, self.taxi_type, months)
         name = f"{self.of.task_family} {self.taxi_type} {months[0]} to {months[-1]}"
         python = str(settings.python) or sys.executable
         logger.info("starting Spark at %s for %s", settings.master, counted(len(months), "month"))
-        with spark.spark_context(name, settings.master, settings.conf, python) as context:
+        with spark_context(name, settings.master, settings.conf, python) as context:
             if context.uiWebUrl:
                 logger.info("Spark's page: %s", context.uiWebUrl)
-            spark.run_months(context, self._work(), months, progress.report)
+            run_months(context, self._work(), months, progress.report)
         progress.check()
 
     def _tasks(self) -> list[Any]:
         task: Any = self.of
         return [task(**self.of_params, **{_month_name(task): month}) for month in self.months]
 
-    def _work(self) -> spark.MonthWork:
+    def _work(self) -> "MonthWork":
         """What an executor is given. It has secrets, and goes nowhere else."""
+        from luigi_tasks.runner.spark import MonthWork
+
         run, handed = runs.current(), config.hand_over()
         given = {
             "version": version("luigi-tasks"),
@@ -93,7 +101,7 @@ class TaxiMonthsOnSpark(CheckedTask, luigi.Task):
         }
         if not self.warehouse.is_embedded and (password := warehouse.password(self.warehouse)):
             handed.environment["PGPASSWORD"] = password  # from ~/.pgpass, perhaps
-        return spark.MonthWork(MODULE, given, {"LUIGI_CONFIG_PARSER": handed.parser})
+        return MonthWork(MODULE, given, {"LUIGI_CONFIG_PARSER": handed.parser})
 
 
 class TaxiSpark(RangeMonthly):
@@ -168,7 +176,7 @@ class _Progress:
         if self._task.set_progress_percentage:
             self._task.set_progress_percentage(100 * self._ended // len(self._months))
         if self._task.set_status_message:
-            self._task.set_status_message(f"{self._ended} of {len(self._months)} months")
+            self._task.set_status_message(f"{self._ended:,} of {len(self._months):,} months")
 
     def check(self) -> None:
         """Fail if a month has failed.
@@ -177,7 +185,7 @@ class _Progress:
         :raises TaxiError: names those that failed.
         """
         if self._failed:
-            failed = f"{len(self._failed)} of {counted(len(self._months), 'month')} failed"
+            failed = f"{len(self._failed):,} of {counted(len(self._months), 'month')} failed"
             raise TaxiError(f"{failed}: {listed(self._failed)}")
         if self._gave_way:
             worker.phase_out()
