@@ -20,13 +20,13 @@ from luigi_tasks.operations import luigid as operated
 )
 @click.argument("what", type=click.Choice(["start", "stop", "status"]))
 def luigid(port: int, address: str, what: str) -> None:
-    """Start or stop luigid, which shares months among runs, and whose page shows what runs.
+    """Start or stop luigid, for several hosts and its page.
 
-    It has no password, and listens on 127.0.0.1 unless --address names a private network's
-    address. [scheduler] and [resources] are those of the luigi.cfg of the folder it is started in.
-    Its state and its log are in luigid/ below [storage] root. Runs use it where luigi.cfg says
-    local_scheduler = false, and go on without it if it isn't there. The exit code of status is 3
-    if it doesn't run.
+    It shares months among runs, and its page shows what runs. It has no password, and listens
+    on 127.0.0.1 unless --address names a private network's address. [scheduler] and [resources]
+    are those of the luigi.cfg of the folder it is started in. Its state and its log are in
+    luigid/ below [storage] root. Runs use it where luigi.cfg says local_scheduler = false, and
+    go on without it if it isn't there. The exit code of status is 3 if it doesn't run.
     """
     config.check()
     root = config.storage_root()

@@ -44,7 +44,7 @@ NUMBER: dict[str, Any] = {"type": _number, "metavar": "N", "show_default": True}
     "--twins", **NUMBER, help="Rows that all but repeat another.  [default: 1 row in 4,000]"
 )
 def sample(folder: Path, taxi_type: str, month: date, stop: date | None, **counts: Any) -> None:
-    """Write months of random trips, and the names and outlines of the zones.
+    """Write months of random trips, and the taxi zones.
 
     FOLDER is created if it doesn't exist. The months are FOLDER/TYPE_tripdata_MONTH.parquet, in the
     shape in which the TLC publishes them; the zones are FOLDER/taxi_zone_lookup.csv

@@ -15,7 +15,7 @@ from luigi_tasks.commands.settings import open_warehouse, setting
 @click.option("--taxi-types", metavar="TYPES", help="Services to show, such as green,yellow.")
 @click.option("--json", "as_document", is_flag=True, help="Print JSON.")
 def status(taxi_types: str | None, as_document: bool) -> None:
-    """Show which months are loaded, which aren't, and the lines to run.
+    """Show what is loaded, what isn't, and the lines to run.
 
     The source isn't asked: what it said is what the last run of TaxiDue or TaxiRefresh heard. The
     exit code is 30 if a month has failed, 20 if one is to be loaded or is late, and else 0.

@@ -96,8 +96,7 @@ class TaxiReset(LockedTask, luigi.Task):
 
 
 class TaxiZones(CheckedTask, luigi.Task):
-    """Load the names of the taxi zones, which the views show beside their numbers, and the outlines
-    that a map draws.
+    """Load the names of the taxi zones, for the views, and their outlines, for the map.
 
     Names are loaded without outlines where these can't be had. The next run tries again.
     """

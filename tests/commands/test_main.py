@@ -1,6 +1,7 @@
 """``luigi-tasks``, as ``python -m luigi_tasks``: what all its commands have in common."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -42,6 +43,10 @@ def test_help_has_a_line_for_every_command_and_task(tmp_path: Path) -> None:
     )
     for name in (*COMMANDS, *tasks.__all__):
         assert described[name][0].isupper(), name
+    listed = re.split(r"\n  (?=\w)", helped.stdout.partition("Commands:")[2])[1:]
+    for entry in listed:
+        sentence = entry.partition("\n\n")[0].rstrip()
+        assert re.search(r"[^.]\.$", sentence), entry
     assert helped.stdout.index("TaxiPublished ") < helped.stdout.index("TaxiMerge  ")
     assert not list(tmp_path.iterdir())
 
