@@ -23,6 +23,7 @@ import forks
 import luigi.configuration
 import psycopg2
 import pytest
+from luigi.task_register import Register
 from months import Months, close_sessions
 
 import luigi_tasks.tasks  # noqa: F401  (its defaults are in place before a test changes them)
@@ -343,13 +344,18 @@ def settings() -> Iterator[Callable[[str, str, str], None]]:
 
 @contextmanager
 def changed_settings() -> Iterator[Callable[[str, str, str], None]]:
-    """Sets values of Luigi's configuration, which are as before in the end."""
+    """Sets values of Luigi's configuration, which are as before in the end.
+
+    Luigi has one instance of a task for its parameters, which has checked the settings of its time.
+    """
+    Register.clear_instance_cache()
     configuration = luigi.configuration.get_config()
     before = {name: dict(configuration.items(name, raw=True)) for name in configuration.sections()}
     yield configuration.set
     for name in configuration.sections():
         configuration.remove_section(name)
     configuration.read_dict(before)
+    Register.clear_instance_cache()
 
 
 @pytest.fixture

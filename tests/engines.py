@@ -14,7 +14,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -95,10 +95,13 @@ class Engine:
 
     def create(self, task: str, run: str, *, starts: bool = False) -> str:
         """A container that some run left."""
+        from docker.errors import APIError
+
         labels = {container.TASK: task, container.RUN: run}
         made = self.client.create_container(BASE, ["sleep", "600"], labels=labels)
         if starts:
-            self.client.start(made["Id"])
+            with suppress(APIError):  # another test's job has removed it already
+                self.client.start(made["Id"])
         return str(made["Id"])
 
     def clean(self, task: str) -> None:
