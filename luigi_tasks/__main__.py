@@ -24,6 +24,7 @@ COMMANDS = (
     "pg_dump",
     "sample",
     "serve",
+    "roles",
 )
 
 

@@ -34,9 +34,10 @@ class TripsTable:
         """The partition of a month of pickups."""
         return self._suffixed(f"{month.first_day:%Y_%m}")
 
-    def new_partition(self, month: Month) -> Table:
-        """What a month's partition is called until it is attached."""
-        return self._suffixed(f"{month.first_day:%Y_%m}_new")
+    def new_partition(self, month: Month) -> str:
+        """What a month's partition is called until it is attached, in the schema of its staging
+        table."""
+        return self._suffixed(f"{month.first_day:%Y_%m}_new")[1]
 
     def _suffixed(self, suffix: str) -> Table:
         schema, name = self.name

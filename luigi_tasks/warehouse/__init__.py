@@ -76,6 +76,7 @@ from luigi_tasks.warehouse.report import (
     ZoneTrips,
     report_figures,
 )
+from luigi_tasks.warehouse.roles import Roles, apply_roles, role_statements
 from luigi_tasks.warehouse.session import (
     check_locks,
     holders_of,
@@ -128,6 +129,7 @@ __all__ = [
     "Pending",
     "Queue",
     "ReportFigures",
+    "Roles",
     "RunFacts",
     "RunMonth",
     "Sums",
@@ -138,6 +140,7 @@ __all__ = [
     "ZoneTrips",
     "alarms_lock",
     "analyze_trips",
+    "apply_roles",
     "begin_attempt",
     "check_locks",
     "connect",
@@ -190,6 +193,7 @@ __all__ = [
     "replace_derived_rows",
     "report_figures",
     "reset",
+    "role_statements",
     "run_months",
     "set_marker",
     "set_reader",

@@ -36,7 +36,8 @@ def plain_errors(warehouse: Warehouse) -> Iterator[None]:
         raise SystemicError(
             f"the warehouse refuses: {first_line(error)}; the role in [warehouse] url needs "
             "CREATE on the schemas of [trips] and on [warehouse] schema (on the database, if "
-            "they don't exist), TEMPORARY on the database, and must own the tables that exist"
+            "they don't exist), TEMPORARY on the database, and must own the tables that exist, or "
+            "be the loader of luigi-tasks roles"
         ) from None
     except (
         psycopg2.errors.UntranslatableCharacter,

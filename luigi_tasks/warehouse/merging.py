@@ -35,7 +35,7 @@ from luigi_tasks.warehouse.partitions import (
     make_partition,
     move_from_default_partition,
 )
-from luigi_tasks.warehouse.relations import rights_kept
+from luigi_tasks.warehouse.relations import owns, rights_kept
 from luigi_tasks.warehouse.session import (
     labelled_cursor,
     month_lock,
@@ -78,7 +78,7 @@ def merge(warehouse: Warehouse, tables: Tables, check_quality: QualityCheck) -> 
     }
     label = f"TaxiMerge {month}"
     prepare(warehouse, label)
-    make_partition(warehouse, label, trips, month)
+    make_partition(warehouse, label, tables)
     with transaction(warehouse, label, table_lock(trips.name)) as cursor:
         staged, columns = _must_be_staged(warehouse, tables), columns_of(cursor, trips.name)
         load = staged.load
@@ -174,7 +174,8 @@ def _analyze(warehouse: Warehouse, label: str, table: Table, *, is_only: bool = 
     """Gather statistics of a table. Nothing that is loaded depends on it, so it may fail."""
     try:
         with labelled_cursor(warehouse, label) as cursor:
-            execute(cursor, "merge/analyze.sql", table=table, is_only=is_only)
+            is_owner = owns(cursor, table)
+            execute(cursor, "merge/analyze.sql", table=table, is_only=is_only, is_owner=is_owner)
     except (psycopg2.Error, TaxiError) as error:
         logger.warning("%s: not analysed: %s", ".".join(table), first_line(error))
 
@@ -243,6 +244,13 @@ def _add_new_columns(
     added = [Column(name, 0, t, comment) for name, t in new.values() if name not in existing]
     if not added:
         return
+    if not owns(cursor, trips.name):
+        names = ", ".join(f"{column.name} ({column.type})" for column in added)
+        raise TaxiError(
+            f"{month.filename} has new columns, {names}, and only the owner of table "
+            f"{'.'.join(trips.name)} may add them: run this month once as its owner, or leave them "
+            "out by [transform] schema_contract = discard"
+        )
     view = own_tables(cursor.warehouse)["trips_view"]
 
     def add() -> None:

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 from luigi_tasks.errors import TaxiError
 from luigi_tasks.months import Month
-from luigi_tasks.tables import Table, TripsTable, Warehouse
+from luigi_tasks.tables import Table, Tables, TripsTable, Warehouse
 from luigi_tasks.warehouse.columns import TableColumn, columns_of
 from luigi_tasks.warehouse.connection import Cursor
 from luigi_tasks.warehouse.locks import table_lock, with_lock_timeout
-from luigi_tasks.warehouse.relations import find, holds_staging
+from luigi_tasks.warehouse.relations import find, holds_staging, owns
 from luigi_tasks.warehouse.session import transaction
 from luigi_tasks.warehouse.sql import execute, rows
 
@@ -66,9 +66,12 @@ def move_from_default_partition(
 def attach(cursor: Cursor, trips: TripsTable, month: Month, staging: Table) -> None:
     """Make a staging table its month's partition.
 
-    That locks the default partition against readers for a moment, so it comes last.
+    That locks the default partition against readers for a moment, so it comes last. A role that
+    doesn't own the trips table has its owner's function do it.
     """
-    partition = trips.partition(month)
+    partition, file = trips.partition(month), "merge/attach_partition.sql"
+    if not owns(cursor, trips.name):
+        partition, file = (staging[0], partition[1]), "merge/attach_as_owner.sql"
     names = {"trips": trips.name, "staging": staging, "partition": partition, **month.bounds}
     execute(
         cursor,
@@ -83,16 +86,17 @@ def attach(cursor: Cursor, trips: TripsTable, month: Month, staging: Table) -> N
         cursor.execute(statement)
 
     def attach_it() -> None:
-        execute(cursor, "merge/attach_partition.sql", **names)
+        execute(cursor, file, **names)
 
     with_lock_timeout(cursor, attach_it)
 
 
-def make_partition(warehouse: Warehouse, label: str, trips: TripsTable, month: Month) -> None:
+def make_partition(warehouse: Warehouse, label: str, tables: Tables) -> None:
     """Create a month's partition before the merge if the trips table has triggers of somebody's:
     they see rows that are inserted, but none that come with a partition.
     """
-    table = trips.new_partition(month)
+    trips, month = tables.trips, tables.month
+    table = tables.staging[0], trips.new_partition(month)
     with transaction(warehouse, label, table_lock(trips.name)) as cursor:
         if not rows(cursor, "merge/has_triggers.sql", trips=trips.name):
             return

@@ -71,6 +71,11 @@ def foreign(
     )
 
 
+def owns(cursor: Cursor, table: Table) -> bool:
+    """Whether this session's role may alter a table."""
+    return rows(cursor, "roles/owns.sql", table=table) == [(True,)]
+
+
 def holds_staging(cursor: Cursor, staging: Table) -> bool:
     """Whether a staging table exists: the comment of ours describes its load.
 

@@ -36,7 +36,9 @@ def render(cursor: cursor, file: str, **names: Any) -> str:
     :param names: what it uses beside the warehouse's own tables.
     """
     warehouse = getattr(cursor, "warehouse", None)
-    own = {"schema": warehouse.schema, **own_tables(warehouse)} if warehouse else {}
+    own = {}
+    if warehouse:
+        own = {"schema": warehouse.schema, **own_tables(warehouse), **own_functions(warehouse)}
     return _files().get_template(file).render({**own, **names, "cursor": cursor})
 
 
@@ -62,6 +64,14 @@ def own_tables(warehouse: Warehouse) -> dict[str, Table]:
         "counted_table": (warehouse.schema, "counted_loads"),
         "trips_view": (warehouse.schema, "trips"),
         "load_status_view": (warehouse.schema, "load_status"),
+    }
+
+
+def own_functions(warehouse: Warehouse) -> dict[str, Table]:
+    """The functions by which a role loads that isn't the owner of the tables."""
+    return {
+        "attach_function": (warehouse.schema, "attach_trips_partition"),
+        "analyze_function": (warehouse.schema, "analyze_trips"),
     }
 
 

@@ -1,6 +1,7 @@
 """Tables and views as this version and the settings want them, before a month is loaded."""
 
 from collections.abc import Iterable, Sequence
+from importlib.metadata import version
 
 from luigi_tasks.catalog import LOOKUPS, TAXI_TYPES, TaxiType
 from luigi_tasks.errors import SystemicError, TaxiError
@@ -46,6 +47,7 @@ def prepare(warehouse: Warehouse, label: str, *schemas: str) -> None:
     try:
         with transaction(warehouse, label) as cursor:
             is_complete = _make_sure(cursor, must_only_look=True)
+            _refuse_another_owner(cursor, is_complete=is_complete)
             is_complete = is_complete and not missing_schemas(cursor, schemas)
         if not is_complete:
             with transaction(warehouse, label, DDL) as cursor:
@@ -57,6 +59,24 @@ def prepare(warehouse: Warehouse, label: str, *schemas: str) -> None:
         raise
 
 
+def _refuse_another_owner(cursor: Cursor, *, is_complete: bool) -> None:
+    """Make sure that this session's role owns the tables, or may load though it doesn't.
+
+    :raises SystemicError: it doesn't, and may not, or the tables are to be altered.
+    """
+    for role, owner, may_load in rows(cursor, "roles/refused_by_owner.sql"):
+        if not may_load:
+            raise SystemicError(
+                f"the tables of the warehouse belong to role {owner}, and {role} may not load: "
+                f"connect as {owner}, or have that one run luigi-tasks roles --loader {role} --yes"
+            )
+        if not is_complete:
+            raise SystemicError(
+                f"luigi-tasks {version('luigi-tasks')} needs other tables than the warehouse has, "
+                f"and only their owner may alter them: have {owner} run luigi-tasks roles --yes"
+            )
+
+
 def _make_sure(cursor: Cursor, *, must_only_look: bool = False) -> bool:
     """Create whatever of tables, columns and views is missing; alter the rest if a later version
     than the last one runs. What a later version created stays as it is.
@@ -66,7 +86,7 @@ def _make_sure(cursor: Cursor, *, must_only_look: bool = False) -> bool:
     """
     warehouse = cursor.warehouse
     all_trips = list(warehouse.trips.values())
-    wanted, others = _wanted(warehouse), {trips.other for trips in all_trips}
+    wanted, others = wanted_relations(warehouse), {trips.other for trips in all_trips}
     found = find(cursor, [*wanted, *others])
     for table, relation in found.items():
         if table in wanted and not relation.is_like(*wanted[table]):
@@ -118,7 +138,7 @@ def _create_trips(cursor: Cursor, trips: TripsTable, lacking: Sequence[str]) -> 
     execute(cursor, "tables/comment_trips.sql", comment=comment, **names)
 
 
-def _wanted(warehouse: Warehouse) -> dict[Table, tuple[str, str]]:
+def wanted_relations(warehouse: Warehouse) -> dict[Table, tuple[str, str]]:
     """The names that we need, with the kind of relation and the beginning of its comment where ours
     is recognised by it. Trips tables and Luigi's markers are recognised by their columns."""
     trips = warehouse.trips.values()

@@ -83,3 +83,14 @@ hourly_table, pickups_table = ("taxi", "hourly_trips"), ("taxi", "zone_pickups")
 load_ids = [1]
 load_status_view = ("taxi", "load_status")
 comments = {"month": "text"}
+attach_function, analyze_function = ("taxi", "attach_trips_partition"), ("taxi", "analyze_trips")
+loader, reader, owner, roles = "taxi_loader", "taxi_reader", "taxi_owner", ["taxi_loader"]
+missing, must_join, is_owner = ["taxi_loader", "taxi_reader", "loading"], True, True
+staging_schema, database, database_privileges = "loading", "warehouse", ["CONNECT"]
+own_trips, changed, kept, default_partitions, functions = (
+    [trips],
+    [trips],
+    [runs_table],
+    [other],
+    [attach_function],
+)
