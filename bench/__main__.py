@@ -16,6 +16,7 @@ from types import FrameType
 from bench import (
     backfill,
     duplicates,
+    faults,
     footprint,
     growth,
     machine,
@@ -43,10 +44,11 @@ OTHER_PARTS: dict[str, Callable[[Bench], list[Section]]] = {
     "together": together.measure,
     "workers": workers.measure,
     "spark": spark.measure,
+    "faults": faults.measure,
 }
 PARTS = (*MONTH_PARTS, *OTHER_PARTS)
-#: What is measured by default: not what needs Java and 490 MB of Spark.
-DEFAULT_PARTS = tuple(name for name in PARTS if name != "spark")
+#: What is measured by default: not what needs Java and 490 MB of Spark, nor what takes an hour.
+DEFAULT_PARTS = tuple(name for name in PARTS if name not in ("spark", "faults"))
 _ABOUT = """
 Measure what the pipeline costs, beside others on the same rows, machine and server.
 
@@ -63,6 +65,8 @@ Measure what the pipeline costs, beside others on the same rows, machine and ser
   workers     two months at a time in one run, beside one
   spark       real months on a Spark cluster, and a killed executor, beside DataFrame.write.jdbc;
               only if it is asked for
+  faults      loads that are killed, cut off or lose their server, and are run again: what is in the
+              table in the end; only if it is asked for
 
 Alternatives are "ours" (the chain of tasks), one_pass (TaxiMonth), one_pass_duplicates (the same of
 a file that has 3,000 rows twice), "usual" (psql: COPY, UPDATE with md5, MERGE on text, with an
@@ -153,6 +157,9 @@ def _parser() -> argparse.ArgumentParser:
         ("nothing_months", "complete months of a run with nothing to do"),
         ("real_months", "real months to load, the first ones"),
         ("tiny_months", "tiny months to load"),
+        ("fault_rows", "rows of the month whose load is disturbed"),
+        ("moments", "moments at which each fault comes"),
+        ("seed", "of the moments"),
     ):
         default = getattr(Sizes(), name)
         shown = "all" if default is None else f"{default:,}"

@@ -28,6 +28,9 @@ class Sizes:
     nothing_months: int = 200
     real_months: int | None = None
     tiny_months: int = 20
+    fault_rows: int = 5_000
+    moments: int = 100
+    seed: int = 1
 
 
 QUICK = Sizes(
@@ -40,6 +43,8 @@ QUICK = Sizes(
     nothing_months=12,
     real_months=2,
     tiny_months=3,
+    fault_rows=2_000,
+    moments=3,
 )
 
 

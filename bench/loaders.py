@@ -1,6 +1,6 @@
 """What Python's libraries do with a month. Each is a command of its own:
 
-python -m bench.loaders {dlt,pandas,copy_to_table} FILE
+python -m bench.loaders {dlt,pandas,pandas_on_conflict,copy_to_table} FILE
 
 into the database of the URL in BENCH_URL, by PGPASSWORD if it is set.
 """
@@ -8,7 +8,7 @@ into the database of the URL in BENCH_URL, by PGPASSWORD if it is set.
 import argparse
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +67,42 @@ def load_with_pandas(file: Path) -> None:
     trips.to_sql(TABLE, engine, if_exists="append", index=False, chunksize=100_000)
 
 
+def load_with_pandas_on_conflict(file: Path) -> None:
+    """pandas as its documentation has it for rows that may be there: a method that leaves them.
+
+    Fair to it: the key is in the file already. The table has it as its primary key.
+    """
+    import pandas as pd
+    import sqlalchemy
+    from sqlalchemy.dialects.postgresql import insert
+
+    def insert_on_conflict_nothing(
+        table: Any, session: Any, keys: list[str], rows: Iterable[tuple[Any, ...]]
+    ) -> int:
+        values = [dict(zip(keys, row, strict=True)) for row in rows]
+        statement = insert(table.table).on_conflict_do_nothing(index_elements=["unique_row_id"])
+        done = session.execute(statement, values)
+        return int(done.rowcount)
+
+    engine = sqlalchemy.create_engine(
+        "postgresql+psycopg2://", creator=lambda: psycopg2.connect(os.environ["BENCH_URL"])
+    )
+    trips = pd.read_parquet(file)
+    create = pd.io.sql.get_schema(trips, TABLE, keys="unique_row_id", con=engine)  # type: ignore[attr-defined]
+    with engine.begin() as session:
+        session.execute(
+            sqlalchemy.text(create.replace("CREATE TABLE", "CREATE TABLE IF NOT EXISTS"))
+        )
+    trips.to_sql(
+        TABLE,
+        engine,
+        if_exists="append",
+        index=False,
+        chunksize=100_000,
+        method=insert_on_conflict_nothing,
+    )
+
+
 def load_with_copy_to_table(file: Path) -> None:
     """Luigi's own task, given the same rows; no key either."""
     import luigi
@@ -105,8 +141,19 @@ def load_with_copy_to_table(file: Path) -> None:
 LOADERS = {
     "dlt": load_with_dlt,
     "pandas": load_with_pandas,
+    "pandas_on_conflict": load_with_pandas_on_conflict,
     "copy_to_table": load_with_copy_to_table,
 }
+
+
+def environment(url: str, folder: Path) -> dict[str, str]:
+    """What a loader reads of the environment, to load into the database of a URL."""
+    return {
+        "BENCH_URL": url,
+        # nothing is told to anybody, and no file of this user's is read
+        "RUNTIME__DLTHUB_TELEMETRY": "false",
+        "DLT_DATA_DIR": str(folder / "dlt"),
+    }
 
 
 def _facts() -> dict[str, Any]:

@@ -3,17 +3,32 @@
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 from psycopg2.sql import SQL, Identifier
 
-from bench import ours, usual
+from bench import loaders, ours, usual
 from bench.bench import Bench, in_turns, scratch
 from bench.inputs import Month, made_up
 from bench.report import Measurement, Section, Table, Target, comparison, grouped, medians
-from bench.running import ROOT, CommandError, Took, run
+from bench.running import ROOT, CommandError, Took, Watch, run, unwatched
 from bench.server import Database, Server
 
-Loader = Callable[[Month, Database, Server, Path, Measurement], None]
+
+class Loader(Protocol):
+    """Loads a month by a command in a folder, and notes what it took."""
+
+    def __call__(
+        self,
+        month: Month,
+        database: Database,
+        server: Server,
+        folder: Path,
+        measurement: Measurement,
+        *,
+        watch: Watch = unwatched,
+    ) -> None: ...
+
 
 #: How much faster than whom, and the part of it: the chain of tasks, and TaxiMonth.
 FASTER = {
@@ -29,10 +44,16 @@ DUPLICATES = 3_000
 
 def _ours(task: str) -> Loader:
     def load(
-        month: Month, database: Database, server: Server, folder: Path, measurement: Measurement
+        month: Month,
+        database: Database,
+        server: Server,
+        folder: Path,
+        measurement: Measurement,
+        *,
+        watch: Watch = unwatched,
     ) -> None:
         pipeline = ours.Pipeline(month.parquet.parent, folder / "storage", database.url)
-        _take(measurement, run(pipeline.merge(month, task), server, folder=folder))
+        _take(measurement, run(pipeline.merge(month, task), server, folder=folder, watch=watch))
         measurement.details = ours.steps(database, month)
         measurement.details["stage + merge"] = (
             measurement.details["stage"] + measurement.details["merge"]
@@ -43,9 +64,15 @@ def _ours(task: str) -> Loader:
 
 def _usual(form: str) -> Loader:
     def load(
-        month: Month, database: Database, server: Server, folder: Path, measurement: Measurement
+        month: Month,
+        database: Database,
+        server: Server,
+        folder: Path,
+        measurement: Measurement,
+        *,
+        watch: Watch = unwatched,
     ) -> None:
-        flow = usual.usual(month, database, server, folder, form=form)
+        flow = usual.usual(month, database, server, folder, form=form, watch=watch)
         _take(measurement, flow.took)
         measurement.details = {"copy": flow.copy, "update": flow.update, "merge": flow.merge}
 
@@ -54,17 +81,17 @@ def _usual(form: str) -> Loader:
 
 def _library(name: str, form: Callable[[Month], Path]) -> Loader:
     def load(
-        month: Month, database: Database, server: Server, folder: Path, measurement: Measurement
+        month: Month,
+        database: Database,
+        server: Server,
+        folder: Path,
+        measurement: Measurement,
+        *,
+        watch: Watch = unwatched,
     ) -> None:
         command = [sys.executable, "-W", "ignore", "-m", "bench.loaders", name, str(form(month))]
-        environment = {
-            "BENCH_URL": database.url,
-            # nothing is told to anybody, and no file of this user's is read
-            "RUNTIME__DLTHUB_TELEMETRY": "false",
-            "DLT_DATA_DIR": str(folder / "dlt"),
-            "PYTHONPATH": str(ROOT),
-        }
-        took = run(command, server, folder=folder, environment=environment)
+        environment = loaders.environment(database.url, folder) | {"PYTHONPATH": str(ROOT)}
+        took = run(command, server, folder=folder, environment=environment, watch=watch)
         _take(measurement, took)
 
     return load
@@ -72,7 +99,13 @@ def _library(name: str, form: Callable[[Month], Path]) -> Loader:
 
 def _floor(copy: Callable[[Month, Database, Server, Path], Took]) -> Loader:
     def load(
-        month: Month, database: Database, server: Server, folder: Path, measurement: Measurement
+        month: Month,
+        database: Database,
+        server: Server,
+        folder: Path,
+        measurement: Measurement,
+        *,
+        watch: Watch = unwatched,
     ) -> None:
         _take(measurement, copy(month, database, server, folder))
 

@@ -1,9 +1,10 @@
 """A server far away: a proxy that keeps every byte for a while, and counts the queries.
 
-python -m bench.proxy FOLDER PORT_OR_SOCKET SECONDS
+python -m bench.proxy FOLDER HOST_OR_SOCKET PORT SECONDS
 
 listens on FOLDER/.s.PGSQL.5432, prints "ready", and when its standard input ends, the number of
-queries that went through. SECONDS is how long a byte is under way, there as back.
+queries that went through. SECONDS is how long a byte is under way, there as back. A line "cut" on
+its standard input breaks all connections; it prints "cut" and goes on.
 """
 
 import argparse
@@ -62,13 +63,18 @@ class Proxy:
     def __init__(self, host: str, port: int, delay: float) -> None:
         self.host, self.port, self.delay = host, port, delay
         self.clients: list[Queries] = []
+        self._connected: set[asyncio.StreamWriter] = set()
 
     async def serve(self, folder: Path) -> None:
         """Serve until the standard input ends."""
         server = await asyncio.start_unix_server(self._connect, folder / f".s.PGSQL.{PORT}")
         print("ready", flush=True)
+        loop = asyncio.get_running_loop()
         async with server:
-            await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
+            while await loop.run_in_executor(None, sys.stdin.readline):
+                for writer in self._connected:
+                    writer.transport.abort()
+                print("cut", flush=True)
         print(json.dumps(sum(client.count for client in self.clients)), flush=True)
 
     async def _connect(
@@ -78,12 +84,18 @@ class Proxy:
             opened = asyncio.open_unix_connection(f"{self.host}/.s.PGSQL.{self.port}")
         else:
             opened = asyncio.open_connection(self.host, self.port)
-        from_server, to_server = await opened
+        try:
+            from_server, to_server = await opened
+        except OSError:  # it is being restarted
+            to_client.close()
+            return
         queries = Queries()
         self.clients.append(queries)
+        self._connected |= {to_client, to_server}
         await asyncio.gather(
             self._pass(from_client, to_server, queries), self._pass(from_server, to_client, None)
         )
+        self._connected -= {to_client, to_server}
 
     async def _pass(
         self, source: asyncio.StreamReader, target: asyncio.StreamWriter, queries: Queries | None
@@ -115,10 +127,20 @@ class Proxy:
 class Far:
     """A server as it is seen through the proxy."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, proxy: "subprocess.Popen[str]") -> None:
         self.url = url
         #: How many queries were sent, known when the proxy has ended.
         self.queries = 0
+        self._proxy = proxy
+
+    def cut(self) -> None:
+        """Break all connections, on both sides; new ones are accepted."""
+        if not self._proxy.stdin or not self._proxy.stdout:
+            raise RuntimeError("the proxy has no pipes")
+        self._proxy.stdin.write("cut\n")
+        self._proxy.stdin.flush()
+        if self._proxy.stdout.readline() != "cut\n":
+            raise RuntimeError("the proxy has ended; the reason is above")
 
 
 @contextmanager
@@ -137,7 +159,9 @@ def far_away(url: str, delay: float) -> Iterator[Far]:
                 raise RuntimeError("the proxy doesn't start; the reason is above")
             user = urlsplit(url).username or facts.get("user", "postgres")
             # a socket of this machine, where nobody asks for encryption
-            far = Far(f"postgresql://{user}@/{facts['dbname']}?host={quote(folder)}&port={PORT}")
+            far = Far(
+                f"postgresql://{user}@/{facts['dbname']}?host={quote(folder)}&port={PORT}", process
+            )
             yield far
             counted, _ = process.communicate(timeout=60)
             far.queries = int(counted)

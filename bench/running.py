@@ -1,15 +1,19 @@
-"""Run a command to its end, and tell what it took."""
+"""Run a command, or a function in a fork, to its end, and tell what it took."""
 
 import os
 import signal
 import subprocess
+import sys
 import tempfile
 import threading
 import time
+import traceback
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from bench.server import Cpu, Server
 
@@ -21,6 +25,11 @@ TIME_LIMIT = 7_200
 _LAST_BACKEND = 0.3
 
 Watch = Callable[[int], AbstractContextManager[object]]
+
+
+def unwatched(number: int) -> AbstractContextManager[object]:
+    """Let a command run."""
+    return nullcontext()
 
 
 class CommandError(Exception):
@@ -44,7 +53,7 @@ def run(
     folder: Path,
     text: str = "",
     environment: Mapping[str, str] | None = None,
-    watch: Watch = lambda _: nullcontext(),
+    watch: Watch = unwatched,
 ) -> Took:
     """Run a command in a folder until it ends.
 
@@ -95,6 +104,61 @@ def run(
         after - before if after and before else None,
         output,
     )
+
+
+def run_forked(
+    work: Callable[[], object],
+    *,
+    folder: Path,
+    environment: Mapping[str, str],
+    watch: Watch = unwatched,
+) -> Took:
+    """Run a function in a fork of this process, which has imported what it needs, until it ends.
+
+    :raises CommandError: it failed, or was killed.
+    """
+    began = time.monotonic()
+    number = os.fork()
+    if not number:
+        _work(work, folder, environment)
+    try:
+        with watch(number):
+            _, status, usage = os.wait4(number, 0)
+            seconds, number = time.monotonic() - began, 0
+    finally:
+        if number:
+            _kill(number)
+            os.waitpid(number, 0)
+    output = (folder / "output").read_text(errors="replace")
+    if code := os.waitstatus_to_exitcode(status):
+        end = "\n".join(output.splitlines()[-20:])
+        raise CommandError(f"it exited with {code}:\n{end}")
+    return Took(seconds, Cpu(usage.ru_utime, usage.ru_stime), None, output)
+
+
+def _work(work: Callable[[], object], folder: Path, environment: Mapping[str, str]) -> NoReturn:
+    """What the fork does, as a command of its own would."""
+    code = 1
+    try:
+        os.setsid()
+        os.chdir(folder)
+        os.environ.update(environment)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_DFL)
+        warnings.simplefilter("ignore")
+        output = os.open("output", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        os.dup2(output, 1)
+        os.dup2(output, 2)
+        work()
+        code = 0
+    except SystemExit as error:
+        print(error, file=sys.stderr)
+    except BaseException:  # noqa: BLE001 - the fork ends here, whatever it was
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
 
 
 def _kill(number: int) -> None:

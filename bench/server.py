@@ -99,10 +99,10 @@ class Server(Database):
         return None, None
 
     @contextmanager
-    def database(self) -> Iterator[Database]:
-        """An empty database, dropped at the end."""
+    def database(self, template: str = "template1") -> Iterator[Database]:
+        """An empty database, or a copy of another, dropped at the end."""
         name = f"bench_{os.getpid()}_{next(self._numbers)}"
-        self.query(f'CREATE DATABASE "{name}"')
+        self.query(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
         try:
             yield Database(urlsplit(self.url)._replace(path=f"/{name}").geturl())
         finally:

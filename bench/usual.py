@@ -9,7 +9,7 @@ import psycopg2
 from psycopg2.sql import SQL, Composable, Composed, Identifier, Literal
 
 from bench.inputs import Month
-from bench.running import Took, run
+from bench.running import Took, Watch, run, unwatched
 from bench.server import Database, Server
 from luigi_tasks.warehouse import embedded
 
@@ -49,7 +49,13 @@ class Flow:
 
 
 def usual(
-    month: Month, database: Database, server: Server, folder: Path, *, form: str = "usual"
+    month: Month,
+    database: Database,
+    server: Server,
+    folder: Path,
+    *,
+    form: str = "usual",
+    watch: Watch = unwatched,
 ) -> Flow:
     """COPY a CSV into staging, UPDATE each row with the md5 of its text, MERGE on that text."""
     columns = month.kind.columns
@@ -69,7 +75,7 @@ def usual(
             staged=SQL(", ").join(SQL("staging.{}").format(name) for name in names),
         ),
     ]
-    took = _psql(script, database, server, folder)
+    took = _psql(script, database, server, folder, watch)
     found = re.findall(r"^Time: ([\d.]+) ms", took.output, re.MULTILINE)
     copy, update, merge = (float(milliseconds) / 1000 for milliseconds in found)
     return Flow(took, copy, update, merge)
@@ -108,10 +114,16 @@ def _copied(table: str, month: Month, file: Path, form: str) -> str:
     return f"\\copy {table} ({names}) FROM '{quoted}' WITH (FORMAT {form})\n"
 
 
-def _psql(script: list[Composable], database: Database, server: Server, folder: Path) -> Took:
+def _psql(
+    script: list[Composable],
+    database: Database,
+    server: Server,
+    folder: Path,
+    watch: Watch = unwatched,
+) -> Took:
     psql = shutil.which("psql") or embedded.binary("psql")
     command = [psql, "-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", database.url, "-f", "-"]
-    return run(command, server, folder=folder, text=_rendered(script, database))
+    return run(command, server, folder=folder, text=_rendered(script, database), watch=watch)
 
 
 def _rendered(script: list[Composable], database: Database) -> str:
