@@ -83,6 +83,31 @@ class Replace(Fault):
 
 
 @dataclass
+class Hangup(Fault):
+    """Close the connection, or reset it, in place of an answer, or after half of its head."""
+
+    reset: bool = False
+    half_a_head: bool = False
+
+
+@dataclass
+class Silence(Fault):
+    """Keep the connection, and send nothing until the mirror stops."""
+
+
+@dataclass
+class Nonsense(Fault):
+    """Answer with bytes that aren't HTTP."""
+
+    content: bytes = bytes(range(256)) * 4
+
+
+@dataclass
+class Garbage(Fault):
+    """Send as many bytes as the file has, and none of them its own."""
+
+
+@dataclass
 class Request:
     """What was asked and how it was answered."""
 
@@ -101,6 +126,7 @@ class Mirror:
     ) -> None:
         self.folder = folder.resolve()
         self.faults = list(faults)
+        self.at = 0  # the number of the only request that is spoiled; 0 for the next of its method
         self.delay = delay  # seconds before each piece of a body
         self.piece = 64 * 1024
         self.requests: list[Request] = []
@@ -168,6 +194,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.request_seen = Request(self.command, self.path, dict(self.headers))
         mirror.requests.append(self.request_seen)
         fault = next((each for each in mirror.faults if each.method == self.command), None)
+        if mirror.at and mirror.at != len(mirror.requests):
+            fault = None
         if fault:
             mirror.faults.remove(fault)
         # After a fault, too, it closes: what that leaves behind can't spoil the next answer.
@@ -176,6 +204,16 @@ class _Handler(BaseHTTPRequestHandler):
         file = mirror.folder / unquote(urlsplit(self.path).path).lstrip("/")
         if isinstance(fault, Replace):
             file.write_bytes(fault.content)
+        if isinstance(fault, Silence):
+            mirror.stopping.wait()
+            return
+        if isinstance(fault, Nonsense):
+            self.wfile.write(fault.content)
+            return
+        if isinstance(fault, Hangup) and not fault.half_a_head:
+            if fault.reset:
+                self._reset()
+            return
         if isinstance(fault, Status):
             return self._send(fault.code, {"Content-Length": "0"} | fault.headers, b"")
         if isinstance(fault, Page):
@@ -206,7 +244,9 @@ class _Handler(BaseHTTPRequestHandler):
             headers["Transfer-Encoding"] = "chunked"
             pieces = [body[at : at + 1000] for at in range(0, len(body), 1000)]
             body = b"".join(b"%x\r\n%s\r\n" % (len(each), each) for each in [*pieces, b""])
-        stop = fault if isinstance(fault, (Cut, Stall)) else None
+        if isinstance(fault, Garbage):
+            body = bytes(byte ^ 0x5A for byte in body)
+        stop = fault if isinstance(fault, (Cut, Stall, Hangup)) else None
         self._send(status, headers, body, stop)
 
     def _part(self, content: bytes, headers: dict[str, str]) -> tuple[int, bytes]:
@@ -224,13 +264,21 @@ class _Handler(BaseHTTPRequestHandler):
         return 206, content[start : end + 1]
 
     def _send(
-        self, status: int, headers: dict[str, str], body: bytes, stop: Cut | Stall | None = None
+        self,
+        status: int,
+        headers: dict[str, str],
+        body: bytes,
+        stop: Cut | Stall | Hangup | None = None,
     ) -> None:
         self.request_seen.status = status
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)
         self.send_header("Connection", "close" if self.close_connection else "keep-alive")
+        if isinstance(stop, Hangup):
+            head = b"".join(self._headers_buffer)  # type: ignore[attr-defined]
+            self.wfile.write(head[: len(head) // 2])
+            return
         self.end_headers()
         if self.command == "HEAD":
             return
@@ -248,10 +296,13 @@ class _Handler(BaseHTTPRequestHandler):
         if isinstance(stop, Stall):
             self.mirror.stopping.wait()
         elif isinstance(stop, Cut) and stop.reset:
-            time.sleep(0.1)  # a reset throws away what the other side hasn't read yet
-            linger = struct.pack("ii", 1, 0)
-            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-            self.connection.close()
+            self._reset()
+
+    def _reset(self) -> None:
+        time.sleep(0.1)  # a reset throws away what the other side hasn't read yet
+        linger = struct.pack("ii", 1, 0)
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        self.connection.close()
 
     def log_message(self, format: str, *args: object) -> None:
         pass

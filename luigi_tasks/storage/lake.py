@@ -11,7 +11,7 @@ load than the file's. Engines leave out names that begin with ``_``.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timezone
 from importlib.metadata import version
@@ -47,6 +47,10 @@ class _Held:
     records: dict[str, int] = field(default_factory=dict)
     names: list[str] = field(default_factory=list)
 
+    def is_as_of(self, load: LedgerLoad) -> bool:
+        """Whether it is whole, and of this load."""
+        return self.bytes is not None and self.records == {load.name: self.bytes}
+
 
 class Lake:
     """The lake in a folder or a store."""
@@ -59,20 +63,16 @@ class Lake:
 
         :raises TaxiError: the store can't be reached, or refuses.
         """
-        if not loads:
-            return set()
-        folder = f"trips/taxi_type={taxi_type}"
-        if len(loads) == 1:
-            [month] = loads
-            folder = _folder(Month(taxi_type, month))
-        held = self._held(folder)
-        return {
-            month
-            for month, load in loads.items()
-            if (found := held.get(f"{month:%Y-%m}"))
-            and found.bytes is not None
-            and found.records == {load.name: found.bytes}
-        }
+        held = self._held_of(taxi_type, loads)
+        return {month for month, found in held.items() if found.is_as_of(loads[month])}
+
+    def stale_months(self, taxi_type: str, loads: Mapping[date, LedgerLoad]) -> set[date]:
+        """Which months the lake holds, but not as of these loads, by one listing.
+
+        :raises TaxiError: the store can't be reached, or refuses.
+        """
+        held = self._held_of(taxi_type, loads)
+        return {month for month, found in held.items() if not found.is_as_of(loads[month])}
 
     def has(self, month: Month) -> bool:
         """Whether there is anything to withdraw."""
@@ -122,6 +122,17 @@ class Lake:
         for held in self._held(_folder(month)).values():
             for name in held.names:
                 self._objects.remove(name)
+
+    def _held_of(self, taxi_type: str, months: Collection[date]) -> dict[date, _Held]:
+        """What is ours of these months, where there is anything."""
+        if not months:
+            return {}
+        folder = f"trips/taxi_type={taxi_type}"
+        if len(months) == 1:
+            [month] = months
+            folder = _folder(Month(taxi_type, month))
+        held = self._held(folder)
+        return {month: held[text] for month in months if (text := f"{month:%Y-%m}") in held}
 
     def _held(self, folder: str) -> dict[str, _Held]:
         """What is ours under a folder, by month."""

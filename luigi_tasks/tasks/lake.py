@@ -101,3 +101,11 @@ def lacking_months(
     """Which of the months are merged, and not in the lake as of their last load."""
     loads = warehouse.merged_loads(opened, taxi_type, months)
     return sorted(loads.keys() - lake.complete_months(taxi_type, loads))
+
+
+def stale_months(opened: Warehouse, taxi_type: str, months: Sequence[date]) -> set[date]:
+    """Which of the months are merged, and in the lake as of another load; none without a lake."""
+    lake = configured_lake()
+    if lake is None:
+        return set()
+    return lake.stale_months(taxi_type, warehouse.merged_loads(opened, taxi_type, months))

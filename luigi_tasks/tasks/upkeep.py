@@ -12,7 +12,7 @@ from luigi_tasks.errors import TaxiError, is_systemic
 from luigi_tasks.operations import published, runs
 from luigi_tasks.tables import Warehouse
 from luigi_tasks.tasks.chain import TaxiDownload, TaxiMerge, TaxiStageLoad, TaxiTransform
-from luigi_tasks.tasks.lake import TaxiLake, configured_lake
+from luigi_tasks.tasks.lake import TaxiLake, configured_lake, stale_months
 from luigi_tasks.tasks.month import CheckedTask, LockedTask
 from luigi_tasks.tasks.targets import ZonesTarget
 
@@ -22,20 +22,28 @@ logger = logging.getLogger("luigi-interface.tasks")
 class TaxiRefresh(LockedTask, luigi.Task):
     """Load a merged month again if its file was replaced at the source, and write it to the lake.
 
-    Until the new edition is merged the old one stays; one transaction replaces it.
+    Until the new edition is merged the old one stays; one transaction replaces it. A month that the
+    lake has of an earlier load, since a run was stopped in between, is written again as well.
     """
 
     resources = {"copy": 1}
     ends_attempt = "succeeded"
 
     def complete(self) -> bool:
-        return not published.changed(self.taxi_type, [self.month])
+        return not (
+            published.changed(self.taxi_type, [self.month])
+            or stale_months(self.warehouse, self.taxi_type, [self.month])
+        )
 
     def work(self) -> None:
         opened = self.warehouse
         merged = warehouse.merged_editions(opened, self.taxi_type, [self.month]).get(self.month)
         if merged is None:
             logger.info("%s: isn't merged any more", self.label)
+            return
+        is_stale = stale_months(opened, self.taxi_type, [self.month])
+        if is_stale and not published.changed(self.taxi_type, [self.month]):
+            self.do(TaxiLake)
             return
         self.do(TaxiDownload)
         edition = source.read_edition(self.files.raw)
@@ -51,14 +59,16 @@ class TaxiRefresh(LockedTask, luigi.Task):
 
     @classmethod
     def bulk_complete(cls, parameter_tuples: Iterable[date]) -> list[date]:
-        """Those of the months that have today's edition, or aren't merged."""
+        """Those of the months that have today's edition, also in the lake if that has them, or
+        aren't merged."""
         months = list(parameter_tuples)
         if not months:
             return []
-        taxi_type = cls(months[0]).taxi_type
-        changed = published.changed(taxi_type, months)
-        runs.record_corrected(taxi_type, months, changed)
-        return [month for month in months if month not in changed]
+        task = cls(months[0])
+        changed = published.changed(task.taxi_type, months)
+        runs.record_corrected(task.taxi_type, months, changed)
+        stale = stale_months(task.warehouse, task.taxi_type, months)
+        return [month for month in months if month not in changed and month not in stale]
 
 
 class TaxiReset(LockedTask, luigi.Task):

@@ -20,8 +20,9 @@ from months import JANUARY, Months, trip, trips
 from luigi_tasks import config, warehouse
 from luigi_tasks.checksums import FingerprintSum
 from luigi_tasks.months import Month
+from luigi_tasks.operations import published
 from luigi_tasks.storage import lake, objects, part
-from luigi_tasks.tasks import TaxiLake, TaxiReset, ranges
+from luigi_tasks.tasks import TaxiLake, TaxiRefresh, TaxiReset, ranges
 from luigi_tasks.warehouse import exporting
 
 pytestmark = [pytest.mark.slow, pytest.mark.parametrize("server", ["embedded"], indirect=True)]
@@ -340,6 +341,23 @@ def test_a_run_that_was_killed_is_made_up_for(
     assert [name.partition("-")[0] for name in files_of(root / FOLDER)] == ["_load", "part.parquet"]
     ranges.remove_left_over()
     assert files_in_work(tmp_path / "data") == []
+
+
+@pytest.mark.parametrize("point", ["between the file and its record", "before the snapshot"])
+def test_a_refresh_that_was_killed_in_the_lake_is_made_up_for_by_the_next(
+    point: str, task: Any, months: Months, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The new edition is merged by then, so nothing at the source differs from it."""
+    monkeypatch.setattr(published, "changed", lambda taxi_type, months: {})
+    refresh: Any = TaxiRefresh(month=JANUARY, taxi_type="green")
+    killed(task.run, POINTS[point])
+    assert not refresh.complete()
+    bulk = TaxiRefresh.bulk_complete.__func__  # type: ignore[attr-defined]
+    assert bulk(lambda month: refresh, [JANUARY]) == []
+    refresh.run()
+    assert refresh.complete()
+    assert bulk(lambda month: refresh, [JANUARY]) == [JANUARY]
+    assert by_duckdb(str(tmp_path / "lake")) == by_postgresql(months.database)
 
 
 @pytest.mark.parametrize(
