@@ -204,22 +204,8 @@ class _Handler(BaseHTTPRequestHandler):
         file = mirror.folder / unquote(urlsplit(self.path).path).lstrip("/")
         if isinstance(fault, Replace):
             file.write_bytes(fault.content)
-        if isinstance(fault, Silence):
-            mirror.stopping.wait()
+        if fault and self._is_answered_by(fault):
             return
-        if isinstance(fault, Nonsense):
-            self.wfile.write(fault.content)
-            return
-        if isinstance(fault, Hangup) and not fault.half_a_head:
-            if fault.reset:
-                self._reset()
-            return
-        if isinstance(fault, Status):
-            return self._send(fault.code, {"Content-Length": "0"} | fault.headers, b"")
-        if isinstance(fault, Page):
-            length = str(len(fault.body))
-            headers = {"Content-Type": fault.content_type, "Content-Length": length}
-            return self._send(200, headers, fault.body)
         if not file.is_file() or not file.resolve().is_relative_to(mirror.folder):
             return self._send(403, {"Content-Type": "application/xml"}, b"<Error/>")
 
@@ -248,6 +234,25 @@ class _Handler(BaseHTTPRequestHandler):
             body = bytes(byte ^ 0x5A for byte in body)
         stop = fault if isinstance(fault, (Cut, Stall, Hangup)) else None
         self._send(status, headers, body, stop)
+
+    def _is_answered_by(self, fault: Fault) -> bool:
+        """Answer with what a fault sends in place of the file, if it does."""
+        if isinstance(fault, Silence):
+            self.mirror.stopping.wait()
+        elif isinstance(fault, Nonsense):
+            self.wfile.write(fault.content)
+        elif isinstance(fault, Hangup) and not fault.half_a_head:
+            if fault.reset:
+                self._reset()
+        elif isinstance(fault, Status):
+            self._send(fault.code, {"Content-Length": "0"} | fault.headers, b"")
+        elif isinstance(fault, Page):
+            length = str(len(fault.body))
+            headers = {"Content-Type": fault.content_type, "Content-Length": length}
+            self._send(200, headers, fault.body)
+        else:
+            return False
+        return True
 
     def _part(self, content: bytes, headers: dict[str, str]) -> tuple[int, bytes]:
         """Honour Range and If-Range; add what they answer to `headers`."""

@@ -493,6 +493,7 @@ def test_settings_and_flags_that_are_named_exist(document: str) -> None:
     flags |= {f"--{key.replace('_', '-')}" for key in KEYS["core"]}
     flags |= {"--module", "--of", "--of-params", "--start", "--stop", "--month", "--taxi-type"}
     flags |= {"--all", "--port", "--help", "--quick", "--storage-root"}  # of scripts
+    flags |= {"--minutes", "--only", "--part"}
     # of luigi-tasks
     flags |= {"--at", "--dry-run", "--foreground", "--remove", "--systemd", "--yes"}
     flags |= {"--json", "--taxi-types", "--address", "--loader", "--reader"}

@@ -26,6 +26,8 @@ _SETTINGS = {
     "checkpoint_timeout": "1h",
     "listen_addresses": "127.0.0.1",
 }
+#: Where files are in memory, on Linux.
+_MEMORY = "/dev/shm"  # noqa: S108 - the folder in it has a name of its own
 
 
 class NoServerError(Exception):
@@ -63,8 +65,8 @@ class Cluster:
         self.control("-m", "immediate", "restart")
 
     def control(self, *words: str) -> None:
-        control = [self._binaries / "pg_ctl", "-D", self.folder / "cluster"]
-        _run_unprivileged([*control, "-s", "-w", "-l", self.folder / "log", *words])
+        program, data, log = self._binaries / "pg_ctl", self.folder / "cluster", self.folder / "log"
+        _run_unprivileged([str(program), "-D", str(data), "-s", "-w", "-l", str(log), *words])
 
 
 @contextmanager
@@ -74,13 +76,14 @@ def running_cluster() -> Iterator[Cluster]:
     :raises NoServerError: none is installed.
     """
     binaries = _newest_binaries()
-    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+    memory = _MEMORY if os.access(_MEMORY, os.W_OK) else None
     with tempfile.TemporaryDirectory(prefix="torture-pg-", dir=memory) as name:
         folder = Path(name)
         if os.geteuid() == 0:
             shutil.chown(folder, "postgres")
-        initdb = [binaries / "initdb", "-D", folder / "cluster", "-U", "postgres", "--auth=trust"]
-        _run_unprivileged([*initdb, "--encoding=utf8", "--no-sync", "--no-instructions"])
+        initdb = [str(binaries / "initdb"), "-D", str(folder / "cluster"), "-U", "postgres"]
+        initdb += ["--auth=trust", "--encoding=utf8", "--no-sync", "--no-instructions"]
+        _run_unprivileged(initdb)
         cluster = Cluster(folder, binaries, _free_port())
         own = {"port": str(cluster.port), "unix_socket_directories": str(folder)}
         with (folder / "cluster" / "postgresql.conf").open("a") as file:
@@ -97,13 +100,13 @@ def _newest_binaries() -> Path:
     found = [*Path("/usr/lib/postgresql").glob("*/bin/initdb"), Path(shutil.which("initdb") or "/")]
     for initdb in sorted(found, key=lambda path: path.parent.parent.name, reverse=True):
         if initdb.is_file():
-            printed = subprocess.run([initdb, "--version"], capture_output=True, text=True)
-            if int(printed.stdout.split()[2].split(".")[0]) >= 15:
+            printed = subprocess.check_output([initdb, "--version"], text=True)
+            if int(printed.split()[2].split(".")[0]) >= 15:
                 return initdb.parent
     raise NoServerError("no PostgreSQL 15 or later is installed (Debian's postgresql has one)")
 
 
-def _run_unprivileged(command: Sequence[str | Path]) -> None:
+def _run_unprivileged(command: Sequence[str]) -> None:
     # PostgreSQL doesn't run as root
     user: dict[str, Any] = {"user": "postgres"} if os.geteuid() == 0 else {}
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd="/", **user)

@@ -43,7 +43,8 @@ FROM load_history ORDER BY taxi_type, month, load_id
 """
 _COUNTED = """
 SELECT c.trips_table, c.taxi_type, c.month, c.definition, c.load_id = (
-    SELECT max(load_id) FROM load_history AS h WHERE (h.taxi_type, h.month) = (c.taxi_type, c.month))
+    SELECT max(load_id) FROM load_history AS h
+    WHERE (h.taxi_type, h.month) = (c.taxi_type, c.month))
 FROM counted_loads AS c ORDER BY 1, 2, 3
 """
 #: Seconds for sessions and processes of a run that has ended to end as well.
@@ -53,7 +54,8 @@ _PATIENCE = 10.0
 def trips_of(cluster: Cluster, database: str) -> Any:
     """The number of trips and their sum; none where there is no table."""
     try:
-        return cluster.query(database, f"SELECT {_SUM} FROM green_trips AS t")[0]
+        statement = f"SELECT {_SUM} FROM green_trips AS t"  # noqa: S608
+        return cluster.query(database, statement)[0]
     except psycopg2.errors.UndefinedTable:
         return (0, "0")
 
@@ -71,7 +73,8 @@ def state_of(cluster: Cluster, database: str, folder: Path) -> State:
         tables = [name for name, kind, _, _ in relations if kind == "r" and name not in _HISTORY]
         sums = ask(
             " UNION ALL ".join(
-                f"SELECT '{name}', {_SUM} FROM public.{name} AS t" for name in tables
+                f"SELECT '{name}', {_SUM} FROM public.{name} AS t"  # noqa: S608
+                for name in tables
             )
             or "SELECT"
         )

@@ -1,4 +1,4 @@
-"""One point after the other: the state it begins in, the disturbed run, a clean one, the comparison."""
+"""A point: the state it begins in, the disturbed run, a clean one after it, the comparison."""
 
 from __future__ import annotations
 

@@ -29,18 +29,8 @@ def compiled(folder: Path) -> Path:
             raise NoCompilerError("there is no C compiler, which the files' shim needs (gcc)")
         folder.mkdir(parents=True, exist_ok=True)
         made = library.with_suffix(".new")
-        words = [
-            compiler,
-            "-shared",
-            "-fPIC",
-            "-O2",
-            "-Wall",
-            "-o",
-            made,
-            SOURCE,
-            "-ldl",
-            "-lpthread",
-        ]
+        words = [compiler, "-shared", "-fPIC", "-O2", "-Wall", "-o", str(made), str(SOURCE)]
+        words += ["-ldl", "-lpthread"]
         subprocess.run(words, check=True)
         made.replace(library)
     return library

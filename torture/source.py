@@ -34,7 +34,8 @@ class Source(Mirror):
     def template(self, folder: Path) -> str:
         """``[source] url`` for a folder below the mirror's."""
         name = folder.relative_to(self.folder).as_posix()
-        return self.url(f"{name}/{{{{ taxi_type }}}}_tripdata_{{{{ month }}}}.parquet")
+        template = f"{name}/{{{{ taxi_type }}}}_tripdata_{{{{ month }}}}.parquet"
+        return str(self.url(template))
 
 
 def _fault(how: str, method: str) -> Fault:

@@ -96,8 +96,9 @@ def prepare() -> None:
     CmdlineParser._build_parser = staticmethod(build)  # type: ignore[method-assign]
     CmdlineParser.__init__ = _parse_once(CmdlineParser.__init__)  # type: ignore[method-assign]
     # settings don't change while a run lasts, but are read some four hundred times
-    Parameter._get_value = functools.lru_cache(None)(Parameter._get_value)  # type: ignore[method-assign]
-    Task.get_params = classmethod(functools.lru_cache(None)(Task.get_params.__func__))  # type: ignore[assignment,attr-defined]
+    cached: Any = functools.lru_cache(None)
+    Parameter._get_value = cached(Parameter._get_value)  # type: ignore[method-assign]
+    Task.get_params = classmethod(cached(Task.get_params.__func__))  # type: ignore[method-assign,assignment,attr-defined]
     gc.collect()
     gc.disable()
     gc.freeze()
@@ -227,7 +228,8 @@ def _serve_transforms(channel: socket.socket) -> None:
         os.dup2(nothing, descriptor)
     number, ended, status = 0, -1, -1
     while True:
-        ready, _, _ = select.select([channel, *([ended] if number else [])], [], [])
+        watched: list[Any] = [channel, ended] if number else [channel]
+        ready, _, _ = select.select(watched, [], [])
         if ended in ready:
             os.write(status, f"{os.waitpid(number, 0)[1]}\n".encode())
             os.close(status)
