@@ -167,9 +167,10 @@ def _ends_process(number: int) -> bool:
 
 
 def _failure_message(job: Job, code: int, reports: Reports) -> str:
-    """How a command ended, and its last lines; these alone after exit code 1, the usual one."""
+    """How a command ended, and its last lines; these alone after exit code 1, the usual one, and
+    after that for an error of the system."""
     last_lines = "; ".join(reports.last_lines)
-    if code == 1 and last_lines:
+    if code in (1, os.EX_IOERR) and last_lines:
         return last_lines
     return f"{job.program} {_ending(code)}{last_lines and ', after: '}{last_lines}"
 

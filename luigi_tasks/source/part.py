@@ -147,7 +147,10 @@ class Part:
         elif is_page or "html" in metadata.content_type:
             got = "an HTML page"
         elif must_be_read and file_format is None:
-            got = f"{size:,} bytes that begin with {head[:16]!r}"
+            # a proxy's or a disk's fault, perhaps, under the ETag of the right file
+            raise UnreadableError(
+                f"got {size:,} bytes that begin with {head[:16]!r}, wanted {wanted}; check the URL"
+            )
         else:
             got = ""
         if got:

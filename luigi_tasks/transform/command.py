@@ -17,13 +17,14 @@ from pathlib import Path
 from typing import IO
 
 from luigi_tasks.catalog import TAXI_TYPES
-from luigi_tasks.errors import TaxiError
+from luigi_tasks.errors import SystemicError, TaxiError
 from luigi_tasks.texts import printable
 from luigi_tasks.transform.files import transform
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command line; the exit code is 0, or 1 with one line on standard error."""
+    """Run the command line; the exit code is 0, or 1 with one line on standard error. After an
+    error of the system, which says nothing of the file, it is that of sysexits.h."""
     options = _parser().parse_args(arguments)
     try:
         with _opened(options.trips) as trips:
@@ -37,7 +38,10 @@ def main(arguments: list[str] | None = None) -> int:
             )
     except TaxiError as error:
         print(printable(error), file=sys.stderr)
-        return 1
+        return os.EX_IOERR if isinstance(error, SystemicError) else 1
+    except OSError as error:
+        print(printable(f"the transform failed: {error}"), file=sys.stderr)
+        return os.EX_IOERR
     print("::" + json.dumps({"outputs": asdict(report)}) + "::")
     return 0
 

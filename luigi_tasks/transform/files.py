@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from luigi_tasks.catalog import Column, Match, TaxiType, fold
-from luigi_tasks.errors import TaxiError
+from luigi_tasks.errors import SystemicError, TaxiError
 from luigi_tasks.formats import PublishedFile, Rows, open_published, stream_schema
 from luigi_tasks.texts import listed, shortened
 from luigi_tasks.transform.casting import arrow_schema, cast_readable, first_line, schema_of
@@ -169,14 +169,20 @@ def _read(
 
 @contextmanager
 def _naming(file: Path) -> Iterator[None]:
-    """Turn an error of a file, or of the disk, into a message that names the file."""
+    """Turn an error of a file, or of the disk, into a message that names the file.
+
+    :raises SystemicError: the error is the system's, as its number shows: pyarrow raises an OSError
+        without one for what a file has in it.
+    """
     try:
         yield
     except MemoryError:
         raise TaxiError(f"{file.name} can't be transformed: out of memory") from None
     except (pa.ArrowException, OSError, UnicodeDecodeError, RecursionError) as error:
-        step = "transformed" if getattr(error, "errno", None) else "read"
-        raise TaxiError(f"{file.name} can't be {step}: {first_line(error)}") from error
+        if getattr(error, "errno", None):
+            message = f"{file.name} can't be transformed: {first_line(error)}"
+            raise SystemicError(message) from error
+        raise TaxiError(f"{file.name} can't be read: {first_line(error)}") from error
 
 
 @contextmanager
@@ -186,6 +192,8 @@ def _open(raw: Path) -> Iterator[PublishedFile]:
         try:
             with open_published(raw) as file:
                 yield file
+        except SystemicError:
+            raise
         except TaxiError as error:
             raise TaxiError(f"{raw.name}: {error}") from None
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from fetched import CONTENT, NAME, SIZE, half_fetched, left_in, ranges, refused
-from mirror import Mirror, Page
+from mirror import Garbage, Mirror, Page
 
 from luigi_tasks.errors import TaxiError
 from luigi_tasks.source import edition_path, fetch, read_edition
@@ -109,8 +109,17 @@ def test_what_is_no_months_file_is_named_by_its_first_bytes(
 ) -> None:
     month_file.write_bytes(b"\x00ELF and so on")
     refused(mirror, path, r"got 14 bytes that begin with b'\\x00ELF and so on', wanted parquet, C")
+    assert len(mirror.asked("GET")) == 3
     month_file.write_bytes(b"")
     refused(mirror, path, "got an empty file, wanted parquet, CSV or JSON")
+
+
+def test_other_bytes_in_place_of_the_file_are_fetched_again(mirror: Mirror, path: Path) -> None:
+    """Their ETag is that of the file, which would count as failed until another is published."""
+    mirror.faults = [Garbage()]
+    fetch(mirror.url(NAME), path)
+    assert path.read_bytes() == CONTENT
+    assert ranges(mirror) == [None, None]
 
 
 @pytest.mark.parametrize("size", [4, 8, 100_000, SIZE - 1])

@@ -30,6 +30,9 @@ SEED = int(os.environ.get("LUIGI_TASKS_TORTURE_SEED", "1"))
 SAMPLED = ("first/pass", "edition/refresh", "strays/chain")
 #: Points that have failed before what they showed was mended.
 REPLAYS = [
+    "strays/chain/files/transform:open:work~green_tripdata_2024-02-*~built-in~job-*~work~"
+    "green_tripdata_2024-02.parquet:2/EIO",
+    "first/pass/source/2GET/garbage",
     "edition/refresh/files/"
     "worker:unlink:lake~trips~taxi_type=green~month=2024-02~.part.parquet.*.tmp:1/KILL-AFTER",
 ]

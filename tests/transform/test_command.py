@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import subprocess
 import sys
 from datetime import date
@@ -46,6 +47,19 @@ def test_the_command_reports_what_it_did(folder: Folder) -> None:
                 "new_columns": {"request_source": "text"},
             }
         }
+
+
+def test_an_error_of_the_system_is_not_taken_for_one_of_the_file(folder: Folder) -> None:
+    """Or the month wouldn't be tried again until another edition of it is published."""
+    folder.raw.mkdir()
+    done = run(*command(folder.raw, folder.raw.parent))
+    assert done.returncode == os.EX_IOERR
+    assert done.stderr == (
+        f"{folder.raw.name} can't be transformed: [Errno 21] Is a directory: '{folder.raw}'\n"
+    )
+    folder.raw.rmdir()
+    folder.raw.write_bytes(b"PAR1 and so on, but no footer")
+    assert run(*command(folder.raw, folder.raw.parent)).returncode == 1
 
 
 def test_the_command_writes_a_stream_to_its_standard_output(folder: Folder) -> None:
