@@ -101,13 +101,22 @@ class LockedTask(MonthTask):
         When the connection breaks, all of that is done again. If the warehouse had committed after
         all, nothing is left to do.
         """
+        self._unanswered: str | None = None
         opened, tries = self.warehouse, count(1)
         step = str(self.get_task_family())  # type: ignore[attr-defined]
         with (
             logs.month_context(self.taxi_month),
             runs.attempt(self.taxi_month, step, self.settings_digest) as self.attempt,
         ):
-            warehouse.with_retries(opened, lambda: self._run(opened, next(tries)))
+            warehouse.with_retries(opened, lambda: self._try(opened, next(tries)))
+
+    def _try(self, opened: Warehouse, number: int) -> None:
+        """Run, and note which transaction has no answer to its COMMIT."""
+        try:
+            self._run(opened, number)
+        except warehouse.UnansweredCommitError as error:
+            self._unanswered = error.transaction
+            raise
 
     def _run(self, opened: Warehouse, number: int) -> None:
         settings = config.concurrency()
@@ -118,17 +127,26 @@ class LockedTask(MonthTask):
         with warehouse.month_lock(opened, self.label, wait=must_wait, queue=queue) as is_held:
             if not is_held:
                 self._give_way(warehouse.holders_of(opened, self.label), settings.behavior)
+            # its session has ended, for it held the lock
+            is_committed = warehouse.was_committed(opened, self.label, self._unanswered)
             if self.complete():  # type: ignore[attr-defined]
-                if number > 1:
+                if is_committed:
                     logger.info("%s: the warehouse had committed it after all", self.label)
                     self.attempt.state = self.ends_attempt
-                    if self.merged.exists():
-                        self.remove_files()
                 else:
-                    self.attempt.state = "cancelled"  # another run has done it
+                    if number > 1:
+                        logger.info("%s: another run has done it meanwhile", self.label)
+                    self.attempt.state = "cancelled"
+                if number > 1 and self.merged.exists():
+                    self.remove_files()
                 return
+            if self._unanswered and not is_committed:
+                logger.info("%s: the warehouse had rolled it back; doing it again", self.label)
+            self._unanswered = None
             try:
                 self.work()
+            except warehouse.UnansweredCommitError:
+                raise  # its transaction's number is needed
             except Exception:
                 warehouse.check_locks()  # whatever fails without the lock is no fault of the month
                 self.files.note_failure()

@@ -43,7 +43,7 @@ from luigi_tasks.warehouse.derived import (
     derived_months,
     replace_derived_rows,
 )
-from luigi_tasks.warehouse.errors import TransientError
+from luigi_tasks.warehouse.errors import TransientError, UnansweredCommitError
 from luigi_tasks.warehouse.exporting import (
     Consumer,
     Exported,
@@ -84,6 +84,7 @@ from luigi_tasks.warehouse.session import (
     open_session,
     query,
     transaction,
+    was_committed,
     with_retries,
 )
 from luigi_tasks.warehouse.sql import load_sql
@@ -135,6 +136,7 @@ __all__ = [
     "Sums",
     "Tables",
     "TransientError",
+    "UnansweredCommitError",
     "Warehouse",
     "ZoneMarkers",
     "ZoneTrips",
@@ -204,6 +206,7 @@ __all__ = [
     "unfinished_runs",
     "unstage",
     "url",
+    "was_committed",
     "with_retries",
     "zone_outlines",
 ]

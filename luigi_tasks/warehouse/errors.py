@@ -23,6 +23,17 @@ class TransientError(SystemicError):
     """The warehouse can't be reached, or broke the connection; another attempt may succeed."""
 
 
+class UnansweredCommitError(TransientError):
+    """The connection broke before a COMMIT was answered.
+
+    :param transaction: the number of the transaction, None if it had changed nothing.
+    """
+
+    def __init__(self, message: str, transaction: str | None) -> None:
+        super().__init__(message)
+        self.transaction = transaction
+
+
 class LostLockError(TransientError):
     """This run has lost its lock with its connection; whatever it has begun is to be done anew."""
 

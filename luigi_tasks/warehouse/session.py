@@ -22,7 +22,13 @@ from tenacity import (
 from luigi_tasks.errors import TaxiError
 from luigi_tasks.tables import Warehouse
 from luigi_tasks.warehouse.connection import Cursor, connect
-from luigi_tasks.warehouse.errors import LostLockError, TransientError, plain_errors
+from luigi_tasks.warehouse.errors import (
+    LostLockError,
+    TransientError,
+    UnansweredCommitError,
+    first_line,
+    plain_errors,
+)
 from luigi_tasks.warehouse.locks import Queue, check_lock, describe_holders, lock, unlock
 from luigi_tasks.warehouse.sql import rows
 
@@ -93,6 +99,7 @@ def transaction(
 
     :param lock_name: what no other run holds while the transaction lasts: DDL, or a table's lock.
     :param is_snapshot: whether all statements see the same moment, and none changes anything.
+    :raises UnansweredCommitError: the connection broke while it was committed.
     """
     with labelled_cursor(warehouse, label) as cursor:
         session = cursor.connection
@@ -106,13 +113,36 @@ def transaction(
             if lock_name:
                 lock(cursor, lock_name)
             yield cursor
-            session.commit()
+            _commit(cursor)
         finally:
             if not session.closed:
                 session.rollback()
                 if is_snapshot:
                     session.set_session(isolation_level="DEFAULT", readonly="default")
                 session.autocommit = True
+
+
+def _commit(cursor: Cursor) -> None:
+    [(number,)] = rows(cursor, "session/transaction_number.sql")
+    try:
+        cursor.connection.commit()
+    except psycopg2.OperationalError as error:
+        if cursor.connection.closed:
+            raise UnansweredCommitError(
+                "the warehouse broke the connection before it answered a COMMIT: "
+                f"{first_line(error)}",
+                number,
+            ) from None
+        raise
+
+
+def was_committed(warehouse: Warehouse, label: str, transaction: str | None) -> bool:
+    """Whether a transaction of an ``UnansweredCommitError`` was committed, now that its session has
+    ended."""
+    if transaction is None:
+        return False
+    states = query(warehouse, label, "session/transaction_state.sql", transaction=transaction)
+    return states == [("committed",)]
 
 
 @contextmanager

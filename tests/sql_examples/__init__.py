@@ -27,6 +27,7 @@ other = ("public", "green_trips_other")
 partition = ("public", "green_trips_2024_01")
 staging = source = table = ("public", "green_trips_staging_2024_01")
 ledger, marker_table = ("taxi", "load_history"), ("taxi", "table_updates")
+transaction = "4711"
 version_table = ("taxi", "warehouse_version")
 ledger_comment = markers_comment = zones_comment = comment_of_trips = package = "text"
 owns_markers, migration = True, 1
