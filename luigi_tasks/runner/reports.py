@@ -30,6 +30,9 @@ SHOWN_LINES = 3
 LONGEST_SHOWN = 1_000
 #: Bytes after which a line is cut.
 LONGEST_LINE = 1 << 20
+#: How many characters of a command are logged, and how many of reports are kept: a command that
+#: prints without end would fill the disk of the log, or the memory of whoever listens.
+MOST_LOGGED, MOST_REPORTED = 1 << 25, 1 << 24
 #: How deep the values of a report may be nested; the readers of deeper JSON give up.
 DEEPEST = 100
 LEVELS = {
@@ -58,6 +61,7 @@ class Reports:
         }
         self._metrics: dict[str, dict[str, Any]] = {}
         self._label, self._level = label, level
+        self._logged = self._reported = 0
         self._lock = threading.Lock()
 
     @property
@@ -86,6 +90,9 @@ class Reports:
 
     def _add_report(self, text: str, is_error: bool) -> bool:
         """Add the valid parts of a report, and return whether all of them are."""
+        self._reported += len(text)
+        if self._reported > MOST_REPORTED:
+            return False
         try:
             report = _clean(json.loads(text))
         except (ValueError, RecursionError):
@@ -132,8 +139,16 @@ class Reports:
         return True
 
     def _log(self, level: int, line: str, is_error: bool) -> None:
+        is_first = self._logged <= MOST_LOGGED
+        self._logged += len(line)
         line = printable(line)
-        logger.log(level, "%s: %s", self._label, line)
+        if self._logged <= MOST_LOGGED:
+            logger.log(level, "%s: %s", self._label, line)
+        elif is_first:
+            limit = f"{MOST_LOGGED:,}"
+            logger.warning(
+                "%s: it printed more than %s characters; the rest isn't logged", self._label, limit
+            )
         if any(map(str.isalnum, line)):  # a traceback underlines the code with ^^^^
             self._last[is_error].append(line[:LONGEST_SHOWN])
 

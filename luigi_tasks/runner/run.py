@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -128,13 +129,28 @@ def _working_folder(folder: Path) -> Iterator[Path]:
 
 
 def _remove(folder: Path) -> None:
-    """Remove a folder, whatever permissions the command has set within it."""
-    for parent, names, _ in os.walk(folder):
-        for inner in (Path(parent, name) for name in names):
-            if not inner.is_symlink():
-                with suppress(OSError):
-                    inner.chmod(0o700)
+    """Remove a folder, whatever permissions the command has set within it, and however deep it is.
+
+    What is in a folder within it is moved up before that folder is removed: no path gets too long
+    for the system, and no call too deep for Python.
+    """
+    numbers = count()
+    with suppress(OSError):
+        while inner := [each for each in folder.iterdir() if _is_folder(each)]:
+            for each in inner:
+                each.chmod(0o700)
+                for entry in list(each.iterdir()):
+                    if _is_folder(entry):
+                        entry.chmod(0o700)  # or it couldn't get another parent
+                        entry.rename(folder / f".removed-{next(numbers)}")
+                    else:
+                        entry.unlink()
+                each.rmdir()
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_folder(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink()
 
 
 @contextmanager
@@ -196,7 +212,8 @@ def _move_outputs(job: Job, inner: Path, folder: Path) -> list[Path]:
         if not stat.S_ISREG(file.lstat().st_mode):
             raise job.not_a_file(file.name)
     moved = [file.replace(folder / file.name) for file in outputs]
-    if os.getuid() == 0:  # they belong to the container's user
-        for file in moved:
+    for file in moved:
+        if os.getuid() == 0:  # they belong to the container's user
             os.chown(file, 0, os.getgid())
+        file.chmod(0o644)  # and nobody runs them, by our rights least of all
     return moved

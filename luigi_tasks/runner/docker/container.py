@@ -1,30 +1,26 @@
 """Run a job in a container with as few rights as it needs, and remove it in any case."""
 
-import io
 import logging
 import math
 import os
 import re
 import secrets
-import shutil
 import socket
 import stat
-import tarfile
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from http import HTTPStatus
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psutil
 
 from luigi_tasks import stopping
-from luigi_tasks.chunks import Chunks
 from luigi_tasks.errors import SystemicError, TaxiError
 from luigi_tasks.runner.docker import engine, image
+from luigi_tasks.runner.docker.files import INPUTS, JOB, WORK, copy_inputs, copy_outputs
 from luigi_tasks.runner.job import Job
 from luigi_tasks.runner.reports import Lines, Reports
 
@@ -36,8 +32,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("luigi-interface.runner")
 
-#: Folders in the container: the inputs, and the working folder.
-JOB, INPUTS, WORK = "/job", "/job/inputs", "/job/work"
 #: Labels of a container.
 TASK, MONTH, RUN = "luigi_tasks.task", "luigi_tasks.month", "luigi_tasks.run"
 KEEP_FAILED = "luigi_tasks.keep_failed"
@@ -74,12 +68,12 @@ def run_container(
         keep = False
         try:
             if settings.files == "copy":
-                _copy_inputs(container, job)
+                copy_inputs(container, job)
             else:
                 job.write_contents(folder)
             code = _run(container, name, job, reports, settings)
             if code == 0 and settings.files == "copy":
-                _copy_outputs(container, job, folder)
+                copy_outputs(container, job, folder, settings.time_limit)
             yield code
         except TaxiError:
             keep = settings.keep_failed
@@ -318,68 +312,3 @@ def _remove_containers_of_dead_runs(client: "DockerClient") -> None:
                 # another job may be removing it, too
                 if error.status_code not in (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT):
                     raise
-
-
-# --- files by copy ----------------------------------------------------------------------------
-
-
-def _copy_inputs(container: "Container", job: Job) -> None:
-    """Copy a job's inputs to a container, as a tar archive that is written while it is sent."""
-    reading, writing = os.pipe()
-    with ThreadPoolExecutor(1) as thread:
-        packed = thread.submit(_pack, job, writing)
-        try:
-            with os.fdopen(reading, "rb") as archive:
-                container.put_archive(JOB, archive)
-        finally:
-            error = packed.exception()
-            if error and not isinstance(error, BrokenPipeError):
-                raise error
-
-
-def _pack(job: Job, pipe: int) -> None:
-    """Write a tar archive of a job's inputs and working folder to a pipe, and close it."""
-    with os.fdopen(pipe, "wb") as file, tarfile.open(fileobj=file, mode="w|") as tar:
-        tar.addfile(_entry("work", type=tarfile.DIRTYPE, mode=0o777))
-        tar.addfile(_entry("inputs", type=tarfile.DIRTYPE, mode=0o755))
-        for name, path in job.paths.items():
-            link = {"type": tarfile.SYMTYPE, "linkname": f"{INPUTS}/{name}"}
-            tar.addfile(_entry(f"work/{name}", **link))
-            with path.open("rb") as content:
-                found = os.fstat(content.fileno())
-                mode = 0o444 | found.st_mode & 0o111
-                tar.addfile(_entry(f"inputs/{name}", size=found.st_size, mode=mode), content)
-        for name, script in job.contents.items():
-            tar.addfile(_entry(f"work/{name}", size=len(script), mode=0o755), io.BytesIO(script))
-
-
-def _entry(name: str, **attributes: Any) -> tarfile.TarInfo:
-    info = tarfile.TarInfo(name)
-    for attribute, value in attributes.items():
-        setattr(info, attribute, value)
-    return info
-
-
-def _copy_outputs(container: "Container", job: Job, folder: Path) -> None:
-    """Copy a job's output files to a folder here, and of other files the name only."""
-    pieces, _ = container.get_archive(WORK, chunk_size=1 << 20)
-    refused = ""
-    with tarfile.open(fileobj=Chunks(iter(pieces)), mode="r|") as tar:  # type: ignore[call-overload]
-        for member in tar:  # to the end, or the connection would stay open
-            _, *names = PurePosixPath(member.name).parts
-            if len(names) != 1 or names[0] in job.inputs:
-                continue
-            copy = folder / names[0]
-            content = tar.extractfile(member) if member.isfile() else None
-            first = PurePosixPath(member.linkname).name
-            if not job.is_output(copy.name):
-                copy.touch()
-            elif content:
-                with copy.open("wb") as file:
-                    shutil.copyfileobj(content, file, 1 << 20)
-            elif member.islnk() and job.is_output(first) and (folder / first).exists():
-                shutil.copyfile(folder / first, copy)
-            else:
-                refused = copy.name
-    if refused:
-        raise job.not_a_file(refused)
