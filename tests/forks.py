@@ -20,6 +20,7 @@ import time
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
+from types import SimpleNamespace
 
 #: This project's first: it registers its tasks where Luigi was imported before it.
 IMPORTED = (
@@ -91,6 +92,11 @@ def serve(channel: socket.socket) -> list[str]:
     for name in IMPORTED:
         importlib.import_module(name)
     sys.modules["luigi_tasks.warehouse.sql"].load_sql()
+    runner = sys.modules["luigi_tasks.runner"]
+    # for the transforms of commands with this process's environment and default settings
+    settings = SimpleNamespace(environment={}, memory="")
+    transform = ["python", "-m", "luigi_tasks.transform"]
+    runner.prepare(runner.Job("TaxiTransform", "", transform), settings)
     gc.collect()
     gc.freeze()  # else each fork looks through it all when it ends
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)

@@ -175,6 +175,7 @@ def _fork_transforms() -> None:
             return _Forked(ours, words[words.index("-m") + 2 :], names["cwd"], names["env"])
         return start(command, **names)
 
+    process._HAS_FORKS = False  # each is a command, which is forked here
     process.subprocess = _Patched(popen)  # type: ignore[assignment]
 
 

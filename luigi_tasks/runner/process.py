@@ -1,8 +1,6 @@
 """Run a job as a subprocess, in a session of its own that doesn't outlive this process."""
 
 import atexit
-import fcntl
-import json
 import os
 import re
 import shutil
@@ -10,7 +8,6 @@ import signal
 import subprocess
 import sys
 import threading
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -20,6 +17,7 @@ import psutil
 
 from luigi_tasks import stopping
 from luigi_tasks.errors import SystemicError, TaxiError
+from luigi_tasks.runner.forks import Forked, ForkServer
 from luigi_tasks.runner.job import Job
 from luigi_tasks.runner.reports import Lines, Reports
 
@@ -56,6 +54,8 @@ _SYSTEM_ALLOCATOR = {"ARROW_DEFAULT_MEMORY_POOL": "system"}
 _MOST_THREADS = 8
 #: Seconds to wait for the end of the output if a process that left the session holds it open.
 _LAST_OUTPUT = 5
+#: Elsewhere a fork may not use what was imported before it.
+_HAS_FORKS = sys.platform == "linux"
 _PACKAGE = __name__.partition(".")[0]
 
 
@@ -87,25 +87,19 @@ def started(
         reports.
     """
     key, command = _started_with(job, settings)
-    _, module, _, environment, limit = key
+    module, _, environment, limit = key
     for name, path in job.paths.items():
         (folder / name).symlink_to(path.resolve())
     job.write_contents(folder)
-    process = _take_waiting(key, folder, command[2:]) if module else None
-    process = process or _start(command, folder, environment, limit)
+    forked = _fork(key, folder, command[2:]) if module and _HAS_FORKS else None
+    process = forked or _start(command, folder, environment, limit)
     at_work = JobProcess(job, process, reports, settings, has_output=has_output)
-    goes_on = True
     try:
         yield at_work
-    except BaseException as error:
-        goes_on = isinstance(error, TaxiError)  # so the next month may have a job
-        raise
     finally:
         at_work.stop()
         if has_output:
             at_work.output.close()
-        if module and goes_on:
-            _start_waiting(key)
 
 
 class JobProcess:
@@ -114,7 +108,7 @@ class JobProcess:
     def __init__(
         self,
         job: Job,
-        process: "subprocess.Popen[bytes]",
+        process: "subprocess.Popen[bytes] | Forked",
         reports: Reports,
         settings: "config.runner",
         *,
@@ -148,7 +142,7 @@ class JobProcess:
         """
         self._wait.join()
         self.stop()
-        program, code = self._job.program, self._process.returncode
+        program, code = self._job.program, self._process.wait()
         if self._is_over_time:
             limit = self._settings.time_limit
             raise TaxiError(f"{program} was stopped after {limit:g} s, [runner] time_limit")
@@ -178,11 +172,11 @@ class JobProcess:
 
 
 def prepare(job: Job, settings: "config.runner") -> None:
-    """Start the Python of a job that is to come soon, if it runs a module of this package, so that
-    its imports are done by then."""
+    """Start the Python that forks for a job which is to come soon, if it runs a module of this
+    package, so that its imports are done by then. Forks of this process use it as well."""
     key, _ = _started_with(job, settings)
-    if key[1] and not any(each.key == key for each in _waiting):
-        _waiting.append(_Waiting(key))
+    if key[0] and _HAS_FORKS:
+        _server(key)
 
 
 def _started_with(job: Job, settings: "config.runner") -> tuple[tuple[Any, ...], list[str]]:
@@ -190,7 +184,7 @@ def _started_with(job: Job, settings: "config.runner") -> tuple[tuple[Any, ...],
     module = _own_module(job)
     environment = _environment(job, settings, is_own=module is not None)
     command = _absolute_command(job, environment.get("PATH"))
-    key = (os.getpid(), module, command[0], environment, _kibibytes(settings.memory))
+    key = (module, command[0], environment, _kibibytes(settings.memory))
     return key, command
 
 
@@ -233,7 +227,7 @@ def _absolute_command(job: Job, path: str | None) -> list[str]:
 
 
 def _start(
-    command: Sequence[str], folder: Path, environment: dict[str, str], limit: str, **more: Any
+    command: Sequence[str], folder: Path, environment: dict[str, str], limit: str
 ) -> "subprocess.Popen[bytes]":
     pipe = subprocess.PIPE
     try:
@@ -245,7 +239,6 @@ def _start(
             stdout=pipe,
             stderr=pipe,
             start_new_session=True,
-            **more,
         )
     except OSError as error:
         raise SystemicError(f"{command[0]} can't be started: {error}") from None
@@ -264,7 +257,9 @@ def _read(stream: IO[bytes], add_line: Callable[[str], None]) -> threading.Threa
     return thread
 
 
-def _stop(process: "subprocess.Popen[bytes]", wait: threading.Thread, grace: float) -> None:
+def _stop(
+    process: "subprocess.Popen[bytes] | Forked", wait: threading.Thread, grace: float
+) -> None:
     """End a process, if it still runs, and every other process of its session."""
     try:
         if wait.is_alive():
@@ -277,7 +272,7 @@ def _stop(process: "subprocess.Popen[bytes]", wait: threading.Thread, grace: flo
             process.stdin.close()
 
 
-def _kill_session(process: "subprocess.Popen[bytes]") -> None:
+def _kill_session(process: "subprocess.Popen[bytes] | Forked") -> None:
     _signal_group(process, signal.SIGKILL)
     for pid in psutil.pids():
         with suppress(OSError):
@@ -285,92 +280,49 @@ def _kill_session(process: "subprocess.Popen[bytes]") -> None:
                 os.kill(pid, signal.SIGKILL)
 
 
-def _signal_group(process: "subprocess.Popen[bytes]", number: int) -> None:
+def _signal_group(process: "subprocess.Popen[bytes] | Forked", number: int) -> None:
     with suppress(ProcessLookupError):
         os.killpg(process.pid, number)
 
 
-# --- an interpreter that waits for its job -------------------------------------------------------
+# --- Pythons that fork for the jobs of a module ------------------------------------------------
 
-#: A Python that imports a package's ``__main__``, waits for the folder and the arguments of a job,
-#: and then calls its ``main``. Its last argument is the descriptor that they come from.
-_WAIT = """
-import importlib, json, os, sys
-del sys.path[0]
-module = importlib.import_module(sys.argv[1] + ".__main__")
-with open(int(sys.argv[2])) as pipe:
-    folder, sys.argv = json.load(pipe)
-os.chdir(folder)
-sys.exit(module.main(sys.argv[1:]))
-"""
-#: After so many jobs of a module, another one is expected.
-_EXPECTED_AFTER = 2
+#: By module, with all that it was started with.
+_servers: dict[str, tuple[tuple[Any, ...], ForkServer]] = {}
 
 
-#: How often each module has run, and the Python that waits for the next job, if any.
-_runs: Counter[str] = Counter()
-_waiting: list["_Waiting"] = []
+def _server(key: tuple[Any, ...]) -> ForkServer:
+    """A server that was started as the Python of a job would be."""
+    module, python, environment, limit = key
+    found, server = _servers.get(module, (None, None))
+    if server is None or found != key:
+        _close_server(module)
+        server = ForkServer(module, python, environment, limit)
+        _servers[module] = key, server
+    return server
 
 
-class _Waiting:
-    """A Python that is started before its job; a small month's transform is mostly its imports.
-
-    ``key`` is all that it was started with, and this process's number: a fork has it as well.
-    """
-
-    def __init__(self, key: tuple[Any, ...]) -> None:
-        self.key = key
-        _, module, python, environment, limit = key
-        reading, writing = os.pipe()
-        self._arguments = os.fdopen(writing, "w")
-        # the shell has uses of its own for numbers of one digit
-        passed = fcntl.fcntl(reading, fcntl.F_DUPFD_CLOEXEC, 10)
-        os.close(reading)
-        words = [python, "-c", _WAIT, module, str(passed)]
-        try:
-            self.process = _start(words, Path("/"), environment, limit, pass_fds=[passed])
-        finally:
-            os.close(passed)
-
-    def run(self, folder: Path, words: Sequence[str]) -> bool:
-        """Run the module in a folder, and return whether it does."""
-        with suppress(BrokenPipeError), self._arguments as pipe:
-            json.dump([str(folder.absolute()), list(words)], pipe)
-        return self.process.poll() is None
-
-    def end(self) -> None:
-        with suppress(BrokenPipeError):
-            self._arguments.close()
-        with self.process:
-            _kill_session(self.process)
-
-
-def _take_waiting(
-    key: tuple[Any, ...], folder: Path, words: Sequence[str]
-) -> "subprocess.Popen[bytes] | None":
-    """Have the waiting Python run a job, if it was started like the job's own would be."""
+def _fork(key: tuple[Any, ...], folder: Path, words: Sequence[str]) -> Forked | None:
+    """A fork of a module's server that runs a job; None if there can't be one, which the job's
+    own start may explain."""
     try:
-        waiting = _waiting.pop()
-    except IndexError:
+        forked = _server(key).run(folder, words)
+    except OSError:
         return None
-    if waiting.key == key and waiting.run(folder, words):
-        return waiting.process
-    if waiting.key[0] == key[0]:  # or it is that of a process which this one is a fork of
-        waiting.end()
-    return None
+    if forked is None:
+        _close_server(key[0])
+    return forked
 
 
-def _start_waiting(key: tuple[Any, ...]) -> None:
-    """Start a Python for the next job of a module, if another one is expected."""
-    module = key[1]
-    _runs[module] += 1
-    if _runs[module] >= _EXPECTED_AFTER and not _waiting:
-        _waiting.append(_Waiting(key))
+def _close_server(module: str) -> None:
+    _, server = _servers.pop(module, (None, None))
+    if server:
+        server.close()
 
 
-def _end_waiting() -> None:
-    while _waiting and _waiting[0].key[0] == os.getpid():
-        _waiting.pop().end()
+def _close_servers() -> None:
+    for module in list(_servers):
+        _close_server(module)
 
 
-atexit.register(_end_waiting)
+atexit.register(_close_servers)

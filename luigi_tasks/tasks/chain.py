@@ -56,6 +56,7 @@ class TaxiDownload(FileTask, luigi.Task):
         settings = config.source()
         url = published.find(self.taxi_month) or self.input().url
         self.refuse_failed_edition()
+        TransformJob.prepare(self.taxi_month)
         edition = source.fetch(
             url,
             self.files.raw,
@@ -289,8 +290,6 @@ class TaxiMonth(LockedTask, luigi.Task):
         for step in (TaxiDownload, TaxiTransform, TaxiStageLoad, TaxiMerge):
             if self.clone(step).complete():
                 continue
-            if step is TaxiDownload and is_streamed:
-                TransformJob.prepare(self.taxi_month)
             if step is TaxiTransform and is_streamed:
                 self.as_part(TaxiTransform).stage_while_it_runs()
             else:

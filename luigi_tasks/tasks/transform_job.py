@@ -70,13 +70,13 @@ class TransformJob:
     def can_stream() -> bool:
         """Whether the trips can be had while the transform runs: it is the built-in one, in a
         process, and its file isn't to be kept."""
-        is_built_in = script.configured() is None and config.runner().kind == "process"
-        return is_built_in and config.cleanup().enabled
+        return _is_in_process() and config.cleanup().enabled
 
     @staticmethod
     def prepare(month: Month) -> None:
-        """Have the transform's Python started for ``stream``, while the file is fetched."""
-        runner.prepare(_job(month, {}, STREAM), config.runner())
+        """Have the transform's Python started, while the file is fetched or tasks are forked."""
+        if _is_in_process():
+            runner.prepare(_job(month, {}, STREAM), config.runner())
 
     @contextmanager
     def stream(self) -> Iterator[tuple["Trips", Callable[[], Transformed]]]:
@@ -235,6 +235,11 @@ def _job(month: Month, inputs: dict[str, Path], trips: str, image: str | None = 
         image=image,
         quiet=True,
     )
+
+
+def _is_in_process() -> bool:
+    """Whether the built-in transform is all there is, and runs as a process."""
+    return script.configured() is None and config.runner().kind == "process"
 
 
 def _state(file: Path) -> tuple[int, int] | None:

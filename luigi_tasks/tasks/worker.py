@@ -17,8 +17,10 @@ from luigi.task_status import DONE, FAILED, PENDING, UNKNOWN
 
 from luigi_tasks import config, stopping, warehouse
 from luigi_tasks.errors import TaxiError
+from luigi_tasks.months import Month
 from luigi_tasks.operations import logs, reporting, runs
 from luigi_tasks.tasks import bar
+from luigi_tasks.tasks.transform_job import TransformJob
 
 logger = logging.getLogger("luigi-interface.worker")
 
@@ -93,8 +95,9 @@ class Worker(luigi.worker.Worker):
     def run(self) -> bool:
         if shown := bar.current():
             shown.begin_work()
-        if self.worker_processes > 1 and PENDING in {each for _, each, _ in self._add_task_history}:
-            _import_for_forks()
+        if self.worker_processes > 1:
+            tasks = [task for task, status, _ in self._add_task_history if status == PENDING]
+            _prepare_for_forks([task.taxi_month for task in tasks if hasattr(task, "taxi_month")])
         succeeded = bool(super().run())
         for response in self._get_work_response_history[:-1]:
             response["running_tasks"] = []  # what others were running then, and may have finished
@@ -174,8 +177,11 @@ class Worker(luigi.worker.Worker):
             self._note(needed, done)
 
 
-def _import_for_forks() -> None:
+def _prepare_for_forks(months: list[Month]) -> None:
     """Import what each month would import anew, since it has a process of its own."""
+    if not months:
+        return
+    TransformJob.prepare(months[0])
     for name in ("formats", "warehouse.encoding", "warehouse.counting"):
         importlib.import_module(f"luigi_tasks.{name}")
     warehouse.load_sql()

@@ -18,12 +18,14 @@ import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from conftest import skip
 
 from luigi_tasks import config, runner, sample
 from luigi_tasks.errors import TaxiError
 from luigi_tasks.runner import CommandError, Job, JobResult, process
 
 Settings = Callable[[str, str, str], None]
+Servers = Callable[[], list[psutil.Process]]
 LABEL = "green 2024-01"
 
 #: Begins a script that reports by ``out(name=value)``.
@@ -801,9 +803,7 @@ def write_swelling(file: Path, rows: int) -> None:
 
 
 @limited
-def test_a_transform_has_the_limit_whether_or_not_it_waited(
-    tmp_path: Path, settings: Settings, spares: Callable[[], list[psutil.Process]]
-) -> None:
+def test_each_transform_has_the_limit(tmp_path: Path, settings: Settings, servers: Servers) -> None:
     settings("runner", "memory", "500m")
     raw = tmp_path / "raw"
     write_swelling(raw, 1_000)
@@ -816,14 +816,13 @@ def test_a_transform_has_the_limit_whether_or_not_it_waited(
             inputs={"raw": raw},
         )
         assert str(error) == "python ran out of memory: its limit is 500m, [runner] memory"
-    before = spares()
-    assert before
+    [before] = servers()
     settings("runner", "memory", "600m")
     run("", tmp_path, command=[*MODULE, "--help"])
-    assert_gone(*before)
+    assert_gone(before)
 
 
-# a Python that waits for the next job of a module
+# a Python that forks for the jobs of a module
 
 
 def command_line(found: psutil.Process) -> str:
@@ -836,145 +835,171 @@ def command_line(found: psutil.Process) -> str:
 
 
 @pytest.fixture
-def spares() -> Iterator[Callable[[], list[psutil.Process]]]:
-    """Those that wait at present."""
+def servers() -> Iterator[Servers]:
+    """Those of this process at present."""
+    if sys.platform != "linux":
+        skip("only Linux lets a fork use what was imported before it")
 
     def found() -> list[psutil.Process]:
-        children = psutil.Process().children(recursive=True)
-        return [p for p in children if is_there(p) and "import_module" in command_line(p)]
+        children = psutil.Process().children()
+        return [p for p in children if is_there(p) and "fork_server" in command_line(p)]
 
-    process._end_waiting()
-    process._runs.clear()
+    process._close_servers()
     yield found
-    process._end_waiting()
+    process._close_servers()
     assert found() == []
 
 
-def test_a_module_that_ran_twice_is_there_before_its_next_job(
-    tmp_path: Path, spares: Callable[[], list[psutil.Process]], caplog: pytest.LogCaptureFixture
+def test_jobs_of_a_module_are_forks_of_one_python(
+    tmp_path: Path, servers: Servers, caplog: pytest.LogCaptureFixture
 ) -> None:
-    waited: list[psutil.Process] = []
-    texts = []
-    for number in range(4):
+    texts, used = [], set()
+    for _ in range(3):
         caplog.clear()
         run("", tmp_path, command=[*MODULE, "--help"])
         texts.append(said(caplog))
-        assert_gone(*waited)
-        waited = spares()
-        assert bool(waited) == (number > 0)
+        used.update(servers())
+    assert len(used) == 1
     assert texts[0][0].startswith("usage: python -m luigi_tasks.transform")
-    assert texts == texts[:1] * 4
+    assert texts == texts[:1] * 3
 
 
 def test_a_job_that_was_prepared_for_finds_its_python_there(
-    tmp_path: Path, spares: Callable[[], list[psutil.Process]]
+    tmp_path: Path, servers: Servers
 ) -> None:
     module = job("", command=[*MODULE, "--help"])
-    for _ in range(2):
-        runner.prepare(module, config.runner())
-        waiting = spares()
-        runner.prepare(job(""), config.runner())
-        assert waiting
-        # the shell between this process and a Python ends by itself
-        assert spares() == [each for each in waiting if each.is_running()]
-        runner.run(module, tmp_path, config.runner())
-        assert_gone(*waiting)
+    runner.prepare(module, config.runner())
+    prepared = servers()
+    assert len(prepared) == 1
+    runner.prepare(job(""), config.runner())
+    runner.prepare(module, config.runner())
+    runner.run(module, tmp_path, config.runner())
+    assert servers() == prepared
 
 
-def test_what_waited_is_like_what_did_not(
-    tmp_path: Path, spares: Callable[[], list[psutil.Process]], monkeypatch: pytest.MonkeyPatch
+def test_a_fork_is_like_a_command(
+    tmp_path: Path,
+    servers: Servers,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """Its folder, its files, its exit code and its message."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "work").mkdir()
     command = [*MODULE, "--taxi-type=green", "--trips=trips", "--rejects=rejects", "raw"]
-    told = {
-        str(failure("", Path("work"), command=command, inputs={"raw": "PAR1, but no parquet"}))
-        for _ in range(4)
-    }
-    assert len(told) == 1
-    assert "raw can't be read: " in told.pop()
-    assert spares()
+
+    def error() -> str:
+        inputs = {"raw": "PAR1, but no parquet"}
+        return str(failure("", Path("work"), command=command, inputs=inputs))
+
+    def usage() -> str:
+        caplog.clear()
+        return str(failure("", Path("work"), command=[*MODULE, "--no-such-option"]))
+
+    forked = error(), usage()
+    assert servers()
+    assert "raw can't be read: " in forked[0]
+    assert "ended with exit code 2" in forked[1]
+    monkeypatch.setattr(process, "_HAS_FORKS", False)
+    process._close_servers()
+    assert (error(), usage()) == forked
+    assert servers() == []
 
 
-def test_what_waits_is_not_used_with_another_environment(
-    tmp_path: Path, spares: Callable[[], list[psutil.Process]], settings: Settings
+def test_a_fork_has_a_session_of_its_own(tmp_path: Path, servers: Servers) -> None:
+    """So a signal to its group, or a kill of its session, hits nobody else."""
+    os.mkfifo(tmp_path / "pipe")
+    command = [*MODULE, "--taxi-type=green", "--trips=-", "--rejects=rejects", "raw"]
+    started = job("", command=command, inputs={"raw": tmp_path / "pipe"})
+    with runner.stream(started, tmp_path, config.runner()) as at_work:
+        [server] = servers()
+        [keeper] = server.children()
+        [forked] = keeper.children()
+        assert os.getsid(forked.pid) == os.getpgid(forked.pid) == forked.pid
+        assert len({os.getsid(each.pid) for each in (server, keeper, forked)}) == 3
+        at_work.stop()
+    assert_gone(keeper, forked)
+    assert servers() == [server]
+
+
+def test_a_server_is_not_used_with_another_environment(
+    tmp_path: Path, servers: Servers, settings: Settings
 ) -> None:
-    for _ in range(2):
-        run("", tmp_path, command=[*MODULE, "--help"])
-    before = spares()
+    run("", tmp_path, command=[*MODULE, "--help"])
+    [before] = servers()
     settings("runner", "environment", '{"COLUMNS": "50"}')
     run("", tmp_path, command=[*MODULE, "--help"])
-    assert_gone(*before)
-    assert spares()
+    assert_gone(before)
+    assert len(servers()) == 1
 
 
-def test_what_waits_may_be_killed(
-    tmp_path: Path, spares: Callable[[], list[psutil.Process]], caplog: pytest.LogCaptureFixture
+def test_a_server_may_be_killed(
+    tmp_path: Path, servers: Servers, caplog: pytest.LogCaptureFixture
 ) -> None:
     for _ in range(2):
         run("", tmp_path, command=[*MODULE, "--help"])
-    for waiting in spares():
-        waiting.kill()
-        assert_gone(waiting)
+        for server in servers():
+            server.kill()
+            assert_gone(server)
     caplog.clear()
     run("", tmp_path, command=[*MODULE, "--help"])
     assert said(caplog)
 
 
-def test_what_waits_is_ended_without_a_thread(
-    tmp_path: Path, spares: Callable[[], list[psutil.Process]], monkeypatch: pytest.MonkeyPatch
+def test_a_server_is_ended_without_a_thread(
+    tmp_path: Path, servers: Servers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """None can be started any more when Python 3.12 ends."""
-    for _ in range(2):
-        run("", tmp_path, command=[*MODULE, "--help"])
-    assert spares()
+    run("", tmp_path, command=[*MODULE, "--help"])
+    assert servers()
     with monkeypatch.context() as patch:
         patch.delattr("threading.Thread.start")
-        process._end_waiting()
-    assert spares() == []
+        process._close_servers()
+    assert servers() == []
 
 
-def test_what_waits_gets_its_job_whatever_files_are_open_here(
-    tmp_path: Path, spares: Callable[[], list[psutil.Process]]
-) -> None:
-    """The shell has uses of its own for descriptors of one digit."""
-    code = """
-import os, sys
-from pathlib import Path
-from luigi_tasks import config, runner
-from luigi_tasks.runner import Job
-os.closerange(3, 100)
-for _ in range(3):
-    job = Job("TaxiTransform", "green 2024-01", [*sys.argv[2:], "--help"], quiet=True)
-    runner.run(job, Path(sys.argv[1]), config.runner(), "process")
-"""
-    subprocess.run([sys.executable, "-c", code, str(tmp_path), *MODULE], check=True)
-
-
-def test_a_script_is_not_waited_for(
-    tmp_path: Path, spares: Callable[[], list[psutil.Process]]
-) -> None:
+def test_forks_of_a_run_share_its_server(tmp_path: Path, servers: Servers) -> None:
+    """Luigi's tasks are processes of their own where it has several workers."""
+    module = job("", command=[*MODULE, "--help"])
+    runner.prepare(module, config.runner())
+    before = servers()
+    ended = []
     for _ in range(3):
-        run("", tmp_path, command=["python", "-m", "json.tool", "--help"])
-        run("", tmp_path)
-    assert spares() == []
+        number = os.fork()
+        ended.append(number)
+        if not number:
+            code = 1
+            try:
+                runner.run(module, tmp_path, config.runner(), "process")
+                code = len(servers())  # it has none of its own
+            finally:
+                os._exit(code)
+    assert [os.waitpid(number, 0)[1] for number in ended] == [0, 0, 0]
+    assert servers() == before
+
+
+def test_a_script_is_not_forked(tmp_path: Path, servers: Servers) -> None:
+    run("", tmp_path, command=["python", "-m", "json.tool", "--help"])
+    run("", tmp_path)
+    assert servers() == []
 
 
 @pytest.mark.parametrize("number", [None, signal.SIGTERM, signal.SIGKILL])
-def test_what_waits_ends_with_the_process_that_it_waits_for(
-    tmp_path: Path, number: signal.Signals | None
+def test_a_server_and_its_forks_end_with_the_process_that_asked(
+    tmp_path: Path, servers: Servers, number: signal.Signals | None
 ) -> None:
+    os.mkfifo(tmp_path / "pipe")
     code = """
-import sys
+import sys, threading
 from pathlib import Path
 from luigi_tasks import config, runner
 from luigi_tasks.runner import Job
-for _ in range(2):
-    job = Job("TaxiTransform", "green 2024-01", [*sys.argv[2:], "--help"], quiet=True)
-    runner.run(job, Path(sys.argv[1]), config.runner(), "process")
-print("ready", flush=True)
-sys.stdin.read()
+folder = Path(sys.argv[1])
+command = [*sys.argv[2:], "--taxi-type=green", "--trips=-", "--rejects=rejects", "raw"]
+job = Job("TaxiTransform", "green 2024-01", command, inputs={"raw": folder / "pipe"})
+with runner.stream(job, folder, config.runner()):
+    print("ready", flush=True)
+    sys.stdin.read()
 """
     pipe = subprocess.PIPE
     with subprocess.Popen(
@@ -982,13 +1007,14 @@ sys.stdin.read()
     ) as worker:
         assert worker.stdout
         assert worker.stdout.readline() == "ready\n"
-        waiting = psutil.Process(worker.pid).children(recursive=True)
-        assert waiting
+        [server] = psutil.Process(worker.pid).children()
+        others = server.children(recursive=True)
+        assert len(others) == 2
         if number:
             worker.send_signal(number)
         worker.communicate(timeout=60)
     assert worker.returncode == -(number or 0)
-    assert_gone(*waiting)
+    assert_gone(server, *others)
 
 
 # the process that runs it

@@ -112,36 +112,42 @@ def transform_running() -> None:
     process._read = patched
 
 
+def with_each_job(act: Callable[[int], None]) -> None:
+    """Do something with the number of each job's process, which has just begun."""
+    begin = process.JobProcess.__init__
+
+    def patched(self: Any, job: Any, started: Any, *args: Any, **kwargs: Any) -> None:
+        act(started.pid)
+        begin(self, job, started, *args, **kwargs)
+
+    process.JobProcess.__init__ = patched
+
+
 @point
 def child_of_the_transform() -> None:
-    """Kill the first child, not this process."""
-    start, times = process.subprocess.Popen, itertools.count(1)
+    """Kill the first transform, not this process."""
+    times = itertools.count(1)
 
-    def patched(*args: Any, **kwargs: Any) -> Any:
-        child = start(*args, **kwargs)
+    def kill_first(number: int) -> None:
         if next(times) == 1:
-            os.kill(child.pid, signal.SIGKILL)
-        return child
+            os.kill(number, signal.SIGKILL)
 
-    process.subprocess.Popen = patched
+    with_each_job(kill_first)
 
 
 @point
 def transform_in_the_middle_of_copy() -> None:
     """Kill the first transform, not this process, when the rows that it sends are to be copied."""
-    start, read, started = process.subprocess.Popen, formats.read_trips, []
-
-    def starting(*args: Any, **kwargs: Any) -> Any:
-        started.append(start(*args, **kwargs))
-        return started[-1]
+    read, started = formats.read_trips, []
+    with_each_job(started.append)
 
     def reading(*args: Any) -> Any:
         trips = read(*args)
         if len(started) == 1:
-            os.kill(started[0].pid, signal.SIGKILL)
+            os.kill(started[0], signal.SIGKILL)
         return trips
 
-    process.subprocess.Popen, formats.read_trips = starting, reading
+    formats.read_trips = reading
 
 
 @point
