@@ -23,9 +23,14 @@ LARGEST_AVERAGE = 1 << 10
 
 def open_parquet(path: Path) -> pq.ParquetFile:
     """Open a parquet file, to read it in a few megabytes of memory, whatever its size."""
-    # with pre_buffer, pyarrow holds all that it has read until the file is closed
+    # with pre_buffer, pyarrow holds all that it has read until the file is closed; times of 96 bits
+    # are read as nanoseconds by default, which have no year 3000 and become another one
     return pq.ParquetFile(
-        path, pre_buffer=False, buffer_size=1 << 20, page_checksum_verification=True
+        path,
+        pre_buffer=False,
+        buffer_size=1 << 20,
+        page_checksum_verification=True,
+        coerce_int96_timestamp_unit="us",
     )
 
 
@@ -89,7 +94,8 @@ class ParquetFile:
             )
         self.schema: pa.Schema | None = self._file.schema_arrow
         self._names = check_names(self._file.schema_arrow.names, metadata.num_columns)
-        self.total: int | None = metadata.num_rows
+        self._rows = _checked_rows(metadata)
+        self.total: int | None = self._rows
         for number in range(metadata.num_row_groups):
             group = metadata.row_group(number)
             most = BATCH_BYTES + group.num_rows * group.num_columns * LARGEST_AVERAGE
@@ -115,6 +121,10 @@ class ParquetFile:
                 _check_values(name, column)
             yield Rows(batch, range(done + 1, done + batch.num_rows + 1))
             done += batch.num_rows
+        if done != self._rows:  # Arrow passes over pages of kinds that it doesn't know
+            raise TaxiError(
+                f"it is damaged: it has {done:,} rows, and should have {self._rows:,} by its footer"
+            )
 
 
 def _check_footer(file: IO[bytes]) -> None:
@@ -124,6 +134,24 @@ def _check_footer(file: IO[bytes]) -> None:
     size = int.from_bytes(file.read(4), "little")
     if LARGEST_FOOTER < size < end:
         raise TaxiError(f"it has a footer of {size:,} bytes, more than {LARGEST_FOOTER:,}")
+
+
+def _checked_rows(metadata: pq.FileMetaData) -> int:
+    """Return the number of a file's rows.
+
+    pyarrow isn't asked for the columns of a row group: it ends the process if these are damaged.
+
+    :raises TaxiError: the footer has two numbers.
+    """
+    rows: int = sum(
+        metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)
+    )
+    if rows != metadata.num_rows:
+        raise TaxiError(
+            f"it is damaged: by its footer, it has {metadata.num_rows:,} rows, and its row groups "
+            f"have {rows:,}"
+        )
+    return rows
 
 
 def _check_values(name: str, values: pa.Array) -> None:

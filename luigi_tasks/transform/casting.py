@@ -199,11 +199,15 @@ def _cast(array: pa.Array, column: Column) -> pa.Array:
 def _cast_moments(array: pa.Array, target: pa.DataType) -> pa.Array:
     """Cast times to those that New York's clocks show."""
     if pa.types.is_integer(array.type) or pa.types.is_floating(array.type):
+        if array.null_count == len(array):  # those that had values are unreadable already
+            return pa.nulls(len(array), target)
         raise pa.ArrowInvalid("is a number, and no time")
     if pa.types.is_timestamp(array.type) and array.type.tz:
         in_new_york = array.cast(pa.timestamp(array.type.unit, "America/New_York"))
         array = pc.local_timestamp(in_new_york)
-    return array.cast(target, safe=False)  # no clock has nanoseconds
+    # no clock has nanoseconds; without care, seconds beyond the years become some other time
+    has_nanoseconds = pa.types.is_timestamp(array.type) and array.type.unit == "ns"
+    return array.cast(target, safe=not has_nanoseconds)
 
 
 def _cast_text(array: pa.Array, target: pa.DataType, words: Mapping[str, int | str]) -> pa.Array:

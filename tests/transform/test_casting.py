@@ -16,7 +16,8 @@ from raw_files import (
     transformed,
 )
 
-from luigi_tasks.catalog import FHV, YELLOW
+from luigi_tasks.catalog import FHV, GREEN, YELLOW
+from luigi_tasks.transform.casting import cast_readable
 
 
 def test_a_count_of_nan_is_null(folder: Folder) -> None:
@@ -130,6 +131,40 @@ def test_a_pickup_that_no_calendar_knows_is_set_aside(folder: Folder, unit: str,
     [reject] = folder.read_rejects()
     assert (reject["row"], reject["column"]) == (1, "pickup_datetime")
     assert reject["record"]["trip_type"] == 7
+
+
+@pytest.mark.parametrize(
+    ("value", "arrow_type"),
+    [
+        (2**63 - 1, pa.timestamp("s")),  # as microseconds, it would be the end of 1969
+        (2**63 // 1_000, pa.timestamp("ms")),
+        (2**31 - 1, pa.date32()),
+    ],
+)
+def test_a_pickup_is_set_aside_and_becomes_no_other_one(
+    value: int, arrow_type: pa.DataType
+) -> None:
+    storage = pa.int32() if arrow_type == pa.date32() else pa.int64()
+    times = pa.array([value, 0], storage).cast(arrow_type)
+    [pickup] = [column for column in GREEN.columns if column.name == "pickup_datetime"]
+    cast, [(index, _)] = cast_readable(times, pickup)
+    assert (index, cast.to_pylist()) == (0, [None, datetime(1970, 1, 1)])
+
+
+def test_a_number_for_a_pickup_is_unreadable_once() -> None:
+    [pickup] = [column for column in GREEN.columns if column.name == "pickup_datetime"]
+    cast, unreadable = cast_readable(pa.array([1, 2, 3]), pickup)
+    assert [index for index, _ in unreadable] == [0, 1, 2]
+    assert cast.to_pylist() == [None] * 3
+
+
+def test_times_of_96_bits_keep_their_years(folder: Folder) -> None:
+    """Read as nanoseconds, the year 3000 would be 1830."""
+    times = [datetime(3000, 1, 1), datetime(1500, 1, 1), datetime(2024, 1, 1)]
+    folder.write(pickup_datetime=pa.array(times, pa.timestamp("us")))
+    pq.write_table(pq.read_table(folder.raw), folder.raw, use_deprecated_int96_timestamps=True)
+    assert folder.transform().rows_rejected == 0
+    assert folder.column("pickup_datetime") == times
 
 
 def test_text_that_is_no_utf8_is_a_reject_of_its_row(folder: Folder) -> None:

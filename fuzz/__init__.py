@@ -1,0 +1,1 @@
+"""Parts of files, to be changed: what bad files for tests are made with."""
