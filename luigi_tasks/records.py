@@ -54,6 +54,11 @@ class RemoteMetadata:
     last_modified: str | None  # ISO 8601 in UTC
     bytes: int | None
 
+    def lacks_all_of(self, known: KnownEdition) -> bool:
+        """Whether nothing is said that an edition is known by: an answer that was cut off."""
+        is_empty = (self.etag, self.last_modified, self.bytes) == (None, None, None)
+        return is_empty and bool(known.etag or known.last_modified)
+
     def differs(self, known: KnownEdition) -> bool:
         """Whether this is another edition: by ETag, or else by size and modification time."""
         if known.etag and self.etag:

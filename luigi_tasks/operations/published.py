@@ -12,7 +12,7 @@ from dateutil.relativedelta import relativedelta
 
 from luigi_tasks import config, source, warehouse
 from luigi_tasks.catalog import TAXI_TYPES
-from luigi_tasks.errors import ContentError, TaxiError
+from luigi_tasks.errors import ContentError, PassingError, TaxiError
 from luigi_tasks.months import Month
 from luigi_tasks.records import Edition, Load, RemoteMetadata
 from luigi_tasks.tables import Warehouse
@@ -100,6 +100,11 @@ def changed(taxi_type: str, months: Sequence[date]) -> dict[date, Found | TaxiEr
     for month, found in answers.items():
         if found is None:
             logger.warning("%s is no longer published", Month(taxi_type, month))
+        elif isinstance(found, Found) and found.facts.lacks_all_of(merged[month]):
+            answers[month] = PassingError(
+                f"{found.url}: the server's answer has no ETag, time and size any more; try again "
+                "later"
+            )
     return {
         month: found
         for month, found in answers.items()

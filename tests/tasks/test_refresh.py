@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 from conftest import Database, Luigi, Published, Run, files_in_work
-from mirror import Mirror, Replace, Status
+from mirror import Hangup, Mirror, Replace, Status
 
 from luigi_tasks.records import RemoteMetadata
 from luigi_tasks.warehouse import MergedEdition
@@ -221,6 +221,24 @@ def test_a_source_that_cannot_be_asked_fails(
     with Mirror(merged.folder, [Status(401, method="HEAD")] * 3) as mirror:
         assert refresh(luigi_command, of_mirror(mirror), "--source-retries=0").code == 35
     assert database.contents() == before
+
+
+@on_one_server
+def test_a_correction_is_found_though_the_answer_about_it_is_cut_off(
+    luigi_command: Luigi, database: Database, merged: Published
+) -> None:
+    """Of half of an answer's head, Python makes a whole one, which says nothing of the file."""
+    with Mirror(merged.folder) as mirror:
+        luigi = luigi_command
+        words = ["TaxiRefresh", "--month=2024-02", "--taxi-type=green"]
+        words.append(f"--source-url={of_mirror(mirror)}")
+        assert luigi(*words).code == 0
+        merged.write("green", "2024-02", rows=200, seed=2)
+        mirror.faults = [Hangup(half_a_head=True, method="HEAD")]
+        run = luigi(*words)
+        assert run.code == 0, run.output
+        assert mirror.faults == []
+    assert [rows for _, rows in trips(database)] == [300, 200, 300]
 
 
 @on_one_server

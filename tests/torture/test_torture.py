@@ -33,6 +33,7 @@ REPLAYS = [
     "strays/chain/files/transform:open:work~green_tripdata_2024-02-*~built-in~job-*~work~"
     "green_tripdata_2024-02.parquet:2/EIO",
     "first/pass/source/2GET/garbage",
+    "edition/refresh/source/1HEAD/half-head",
     "edition/refresh/files/"
     "worker:unlink:lake~trips~taxi_type=green~month=2024-02~.part.parquet.*.tmp:1/KILL-AFTER",
 ]
