@@ -19,13 +19,16 @@ from torture.compare import State, differences, left_over, state_of, trips_of
 from torture.points import Call, Point
 from torture.proxy import Proxy, Spoiled
 from torture.scenarios import MONTH, SCENARIOS, Scenario
-from torture.source import TIMEOUT, Source
+from torture.source import Source
 from torture.zygote import ROOT, Ended, Zygote
 
-#: Seconds after which a run counts as stuck: its longest waits are tenths of seconds here.
-LONGEST_RUN = 60.0
-#: Minutes after which a statement is given up, as ``[warehouse] time_limit`` has it.
-STATEMENT_MINUTES = 0.02
+#: Seconds after which a run counts as stuck: its longest waits are seconds here.
+LONGEST_RUN = 180.0
+#: Minutes after which a statement is given up, and seconds after which the source is: where a point
+#: is about these limits, and otherwise, so that a busy machine doesn't come near them.
+SHORT_LIMITS, LONG_LIMITS = (0.02, 0.4), (1.0, 20.0)
+#: Ways to fail that end with these limits.
+_OF_LIMITS = ("late", "stall", "stall-body")
 #: The database of the run, and the folder with its shim.
 DATABASE = "point"
 
@@ -111,7 +114,9 @@ class Harness:
         self.source.begin(*((point.call, point.how) if point.kind == "source" else ()))
         if is_of_files:
             self.plan.spoil(Call.parse(point.call), point.how)
-        ended = self._run(start.scenario, start.scenario.task, MONTH, is_started=is_of_files)
+        limits = SHORT_LIMITS if point.how in _OF_LIMITS else LONG_LIMITS
+        task = start.scenario.task
+        ended = self._run(start.scenario, task, MONTH, is_started=is_of_files, limits=limits)
         if spoiled and spoiled.has_come:
             spoiled.is_over.wait(LONGEST_RUN)  # a restart may outlast the run
         has_come = bool(spoiled and spoiled.has_come) or self.source.has_spoiled
@@ -198,14 +203,22 @@ class Harness:
         if ended.code:
             raise RuntimeError(f"{scenario.id}: {task} {month} failed:\n{ended.output}")
 
-    def _run(self, scenario: Scenario, task: str, month: str, *, is_started: bool = False) -> Ended:
+    def _run(
+        self,
+        scenario: Scenario,
+        task: str,
+        month: str,
+        *,
+        is_started: bool = False,
+        limits: tuple[float, float] = LONG_LIMITS,
+    ) -> Ended:
         inner = {"TORTURE_ROLE": "transform", **self._environment, **self._preload}
         inner = {name: value for name, value in inner.items() if name.isupper() and "_" in name}
         url = self.source.template(self.source.folder / scenario.id.replace("/", "_"))
         words = ["--module", "luigi_tasks", task, f"--month={month}", "--taxi-type=green"]
         words += [f"--warehouse-url={self.cluster.url(DATABASE, self.proxy.port)}"]
-        words += [f"--warehouse-time-limit={STATEMENT_MINUTES}", f"--source-url={url}"]
-        words += [f"--source-timeout={TIMEOUT}", "--source-retries=2", "--quality-least-rows=0"]
+        words += [f"--warehouse-time-limit={limits[0]}", f"--source-timeout={limits[1]}"]
+        words += [f"--source-url={url}", "--source-retries=2", "--quality-least-rows=0"]
         words += [f"--runner-environment={json.dumps(inner)}", *scenario.flags]
         return self._zygote.run(
             words,

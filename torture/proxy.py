@@ -18,7 +18,7 @@ from torture.messages import Borders, Talk, described
 #: Seconds for which the server's answer to a client that is gone is waited for.
 LAST_ANSWER = 0.3
 #: Seconds by which a message is late: more than the limit of a statement, and than that of
-#: connecting (``torture/worker.py`` and ``torture/scenarios.py`` set both).
+#: connecting (``torture/worker.py`` and ``torture/harness.py`` set both).
 LATE, LATE_AT_START = 1.5, 2.4
 
 

@@ -6,9 +6,6 @@ from pathlib import Path
 
 from mirror import Cut, Fault, Garbage, Hangup, Mirror, Nonsense, Page, Silence, Stall, Status
 
-#: Seconds for which the run waits for the source (``[source] timeout``).
-TIMEOUT = 0.4
-
 
 class Source(Mirror):
     """Publishes the folders of all scenarios."""
