@@ -31,15 +31,16 @@ def main(arguments: list[str] | None = None) -> int:
             if harness.library is None:
                 print("no C compiler is here (gcc): calls to the file system aren't tried")
             if options.only:
-                return _try_one(harness, Point.parse(options.only))
+                return _try_one(harness, results, Point.parse(options.only))
             return _try_many(harness, results, options)
     except (NoServerError, ValueError) as error:
         print(f"scripts/torture: {error}", file=sys.stderr)
         return 2
 
 
-def _try_one(harness: Harness, point: Point) -> int:
+def _try_one(harness: Harness, results: Results, point: Point) -> int:
     result = harness.try_point(harness.start(scenario_of(point.scenario)), point)
+    results.add(result)
     print(_line(result))
     print(result.output, end="")
     return 0 if result.outcome == "survived" else 1

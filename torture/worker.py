@@ -3,26 +3,21 @@
     python -m torture.worker DESCRIPTOR
 
 takes orders from a socket: the words of a command, a folder, an environment, and whether the
-transform is forked, too, instead of started. What is done, and how often, is as always; only the
-pauses between two attempts, and how long a connection is waited for, are tenths of a second where
-they are seconds. No garbage is collected, and Luigi's parser of flags is made once.
+transform is forked from one process for all runs. What is done, and how often, is as always; only
+the pauses between two attempts, and how long a connection is waited for, are tenths of a second
+where they are seconds. No garbage is collected, and Luigi's parser of flags is made once.
 """
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import gc
 import importlib
-import io
 import json
 import os
-import select
 import signal
 import socket
-import subprocess
 import sys
-import traceback
 from typing import Any
 
 #: What is imported before the first fork: Luigi first, so that this project registers its tasks.
@@ -62,6 +57,10 @@ IMPORTED = (
 def main() -> None:
     channel = socket.socket(fileno=int(sys.argv[1]))
     prepare()
+    from luigi_tasks.runner.forks import ForkServer
+
+    environment = {name: os.environ[name] for name in ("PATH", "PYTHONPATH")}
+    _transforms.append(ForkServer("luigi_tasks.transform", sys.executable, environment, ""))
     words = _serve(channel)
     from luigi.cmdline import luigi_run
 
@@ -104,6 +103,8 @@ def prepare() -> None:
     gc.freeze()
 
 
+#: The process that transforms are forked from.
+_transforms: list[Any] = []
 _parsed: dict[tuple[str, ...], Any] = {}
 
 
@@ -151,128 +152,16 @@ def _serve(channel: socket.socket) -> list[str]:
     os.environ.clear()
     os.environ.update(environment)
     if is_forking:
-        _fork_transforms()
+        _share_transforms()
     return [str(word) for word in words]
 
 
-# --- transforms ----------------------------------------------------------------------------------
-
-
-def _fork_transforms() -> None:
-    """Have the transform forked by a process that has imported all, and has no threads."""
+def _share_transforms() -> None:
+    """Have the transform forked from one process for all runs, where each would start its own."""
     from luigi_tasks.runner import process
 
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    if os.fork() == 0:
-        ours.close()
-        _serve_transforms(theirs)
-    theirs.close()
-    start = subprocess.Popen
-
-    def popen(command: Any, **names: Any) -> Any:
-        words = list(command)
-        if "-m" in words and words[words.index("-m") + 1] == "luigi_tasks.transform":
-            return _Forked(ours, words[words.index("-m") + 2 :], names["cwd"], names["env"])
-        return start(command, **names)
-
-    process._HAS_FORKS = False  # each is a command, which is forked here
-    process.subprocess = _Patched(popen)  # type: ignore[assignment]
-
-
-class _Patched:
-    """The module ``subprocess``, but for ``Popen``."""
-
-    def __init__(self, popen: Any) -> None:
-        self.Popen = popen
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(subprocess, name)
-
-
-class _Forked:
-    """What the runner uses of a ``Popen``."""
-
-    returncode: int | None = None
-
-    def __init__(
-        self, channel: socket.socket, words: list[str], folder: Any, environment: dict[str, str]
-    ) -> None:
-        output, errors, status = os.pipe(), os.pipe(), os.pipe()
-        order = json.dumps([words, str(folder), environment]).encode()
-        socket.send_fds(channel, [order], [output[1], errors[1], status[1]])
-        for _, writing in (output, errors, status):
-            os.close(writing)
-        self.stdin = io.BytesIO()
-        self.stdout, self.stderr = os.fdopen(output[0], "rb"), os.fdopen(errors[0], "rb")
-        self._status = os.fdopen(status[0])
-        self.pid = int(self._status.readline())
-
-    def wait(self, timeout: float | None = None) -> int:
-        if self.returncode is None:
-            self.returncode = os.waitstatus_to_exitcode(int(self._status.readline() or 9))
-        return self.returncode
-
-    def poll(self) -> int | None:
-        return self.returncode
-
-    def __enter__(self) -> _Forked:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.wait()
-
-
-def _serve_transforms(channel: socket.socket) -> None:
-    """Fork a transform for each order, and end it with whoever ordered it."""
-    nothing = os.open(os.devnull, os.O_RDWR)
-    for descriptor in range(3):
-        os.dup2(nothing, descriptor)
-    number, ended, status = 0, -1, -1
-    while True:
-        watched: list[Any] = [channel, ended] if number else [channel]
-        ready, _, _ = select.select(watched, [], [])
-        if ended in ready:
-            os.write(status, f"{os.waitpid(number, 0)[1]}\n".encode())
-            os.close(status)
-            os.close(ended)
-            number, ended = 0, -1
-            continue
-        order, descriptors, _, _ = socket.recv_fds(channel, 1 << 20, 3)
-        if not order:
-            if number:
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(number, signal.SIGKILL)
-            os._exit(0)
-        output, errors, status = descriptors
-        number = os.fork()
-        if number == 0:
-            _transform(order, output, errors)
-        ended = os.pidfd_open(number)
-        os.close(output)
-        os.close(errors)
-        os.write(status, f"{number}\n".encode())
-
-
-def _transform(order: bytes, output: int, errors: int) -> None:
-    from luigi_tasks.transform.command import main as transform
-
-    code = 1
-    try:
-        os.setsid()
-        words, folder, environment = json.loads(order)
-        os.dup2(output, 1)
-        os.dup2(errors, 2)
-        os.chdir(folder)
-        os.environ.clear()
-        os.environ.update(environment)
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        code = transform(words) or 0
-        sys.stdout.flush()
-    except BaseException:  # noqa: BLE001 - as Python would, at its end
-        traceback.print_exc()
-    finally:
-        sys.stderr.flush()
-        os._exit(code)
+    server = _transforms[0]
+    process._server = lambda key: server
 
 
 if __name__ == "__main__":
