@@ -139,6 +139,18 @@ def create(path: Path) -> IO[bytes]:
     return path.open("x+b")
 
 
+def flush(path: Path) -> None:
+    """Have a file's content, or a folder's names, on the disk.
+
+    A renamed file has its new name for sure only once its folder was flushed.
+    """
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def digest(path: Path) -> str:
     """Compute the sha256 of a file, in hex."""
     hashed, piece = hashlib.sha256(), bytearray(PIECE)

@@ -184,11 +184,7 @@ class Part:
         path.unlink(missing_ok=True)
         records.write(records.edition_path(path), asdict(edition))
         self.path.replace(path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        records.flush(path.parent)
         self.discard()
 
     def discard(self) -> None:

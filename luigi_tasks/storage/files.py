@@ -71,12 +71,16 @@ class MonthFiles:
             raise SystemicError(f"[storage] root: {error}") from None
 
     def keep_rejects(self, rejects: Path) -> None:
-        """Move rejects to their folder.
+        """Move rejects to their folder. No other run makes them again once the month is merged, so
+        their name must outlast a loss of power as well.
 
         :param rejects: a file that exists only if rows were rejected.
         """
         try:
-            self._replace(rejects, self.rejects)
+            if rejects.exists() or self.rejects.exists():
+                self._replace(rejects, self.rejects)
+                records.flush(self.rejects.parent)
+                records.flush(self.rejects.parent.parent)
         except OSError as error:
             raise SystemicError(f"[storage] root: {error}") from None
 
@@ -153,8 +157,7 @@ class MonthFiles:
             target.unlink(missing_ok=True)
             return
         target.parent.mkdir(parents=True, exist_ok=True)
-        with made.open("rb") as file:
-            os.fsync(file)
+        records.flush(made)
         try:
             made.replace(target)
         except OSError as error:

@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
+from luigi_tasks import records
 from luigi_tasks.errors import TaxiError
 from luigi_tasks.stores import errors_on_one_line, file_system
 from luigi_tasks.urls import Url
@@ -80,9 +81,9 @@ class Folder:
             path.parent.mkdir(parents=True, exist_ok=True)
             try:
                 yield temporary
-                _flush(temporary)
+                records.flush(temporary)
                 temporary.replace(path)
-                _flush(path.parent)
+                records.flush(path.parent)
             finally:
                 temporary.unlink(missing_ok=True)
 
@@ -145,15 +146,6 @@ def temporary_name(name: str) -> str:
     """A name for what isn't finished; engines leave out what begins with a dot. No two writers have
     the same, so that one that was frozen can't write into another's file."""
     return f".{name}.{uuid.uuid4().hex}.tmp"
-
-
-def _flush(path: Path) -> None:
-    """Have a file, or a folder's names, on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager

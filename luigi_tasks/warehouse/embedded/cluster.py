@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from luigi_tasks.errors import TaxiError
+from luigi_tasks.records import flush
 
 logger = logging.getLogger("luigi-interface.embedded")
 
@@ -129,6 +130,7 @@ def make(folder: Path) -> None:
         _initdb(made)
         add_settings(made)
         made.rename(folder)
+        flush(folder.parent)  # or a month that is committed would be gone with the name
     except BaseException:
         shutil.rmtree(made, ignore_errors=True)
         raise
