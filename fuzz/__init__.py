@@ -1,1 +1,4 @@
-"""Parts of files, to be changed: what bad files for tests are made with."""
+"""Fuzzing of what reads published files, by atheris: ``scripts/fuzz``.
+
+Its parts change single values of Parquet files for tests as well.
+"""

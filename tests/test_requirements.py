@@ -16,7 +16,7 @@ def requirements() -> list[str]:
     parsed = ConfigParser()
     parsed.read(ROOT / "setup.cfg", encoding="utf-8")
     extras = parsed["options.extras_require"]
-    listed = [parsed["options"]["install_requires"], extras["test"], extras["lint"]]
+    listed = [parsed["options"]["install_requires"], extras["test"], extras["lint"], extras["fuzz"]]
     included = re.search(r"luigi-tasks\[(.+)\]", extras["test"])
     assert included
     listed += [extras[name] for name in included[1].split(",")]

@@ -68,6 +68,15 @@ def name_all(names: list[str]) -> list[str]:
     return [name if name.strip() else f"column {number}" for number, name in enumerate(names, 1)]
 
 
+def _is_unicode(text: str) -> bool:
+    """Whether a text has no surrogate, which stands for a byte that isn't UTF-8."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def check_names(names: list[str], count: int = 0) -> list[str]:
     """Return the names of columns, if a month's file can have them.
 
@@ -78,6 +87,8 @@ def check_names(names: list[str], count: int = 0) -> list[str]:
     if count > MOST_COLUMNS:
         raise TaxiError(f"it has {count:,} columns, more than {MOST_COLUMNS:,}")
     for name in names:
+        if not name.isascii() and not _is_unicode(name):
+            raise TaxiError(f"it has a column whose name isn't UTF-8: {shortened(name)}")
         if len(name) > LONGEST_NAME:
             raise TaxiError(
                 f"it has a column whose name has {len(name):,} characters, more than "

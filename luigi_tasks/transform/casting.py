@@ -19,11 +19,15 @@ PORTAL_TIMES = {
     r"^\d{4} [A-Za-z]{3} (?P<day>\d{1,2})" + _CLOCK: "%Y %b %d %I:%M:%S %p",
     r"^\d{1,2}/(?P<day>\d{1,2})/\d{4}" + _CLOCK: "%m/%d/%Y %I:%M:%S %p",
 }
+#: The blanks that are removed around a value.
+_BLANKS = r"[\s\v\x1c-\x1f\x{85}\p{Z}]*"
+_NUMBER = r"([+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(?i:nan|inf|infinity))?"
+_TIME = r"(\d{4}-\d\d-\d\d([T ]\d\d(:\d\d(:\d\d(\.\d{1,9})?)?)?)?)?"
+_PORTAL = "|".join(PORTAL_TIMES).replace("?P<day>", "").replace("^", "").replace("$", "")
 #: The look of a text that may be a value of a type; any other text can't be, and isn't tried.
 _PATTERNS = {
-    "number": r"^\s*([+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(?i:nan|inf|infinity))?\s*$",
-    "time": r"^\s*(\d{4}-\d\d-\d\d([T ]\d\d(:\d\d(:\d\d(\.\d{1,9})?)?)?)?)?\s*$|"
-    + "|".join(PORTAL_TIMES).replace("?P<day>", ""),
+    "number": rf"^{_BLANKS}{_NUMBER}{_BLANKS}$",
+    "time": rf"^{_BLANKS}({_TIME}|{_PORTAL}){_BLANKS}$",
 }
 #: Characters that no text may have, and why: PostgreSQL refuses the first, and the second stands
 #: for bytes that aren't UTF-8.
@@ -124,7 +128,7 @@ def _null_unparsable(array: pa.Array, column: Column) -> tuple[pa.Array, Unreada
             return array, unreadable
         wanted = "time" if pa.types.is_timestamp(target) else "number"
         words = "|".join(map(re.escape, column.words))
-        pattern = _PATTERNS[wanted] + (rf"|^\s*(?i:{words})\s*$" if words else "")
+        pattern = _PATTERNS[wanted] + (rf"|^{_BLANKS}(?i:{words}){_BLANKS}$" if words else "")
         drop(pc.invert(pc.match_substring_regex(array, pattern)), f"is no {wanted}")
         array = _replace_words(array, column.words)
     is_number = pa.types.is_integer(array.type) or pa.types.is_floating(array.type)

@@ -87,6 +87,9 @@ FILES: dict[str, Bad] = {
         "more than 500",
     ),
     "a name of 100,000 characters": refused(json.dumps({"n" * 100_000: 1}).encode(), "whose name"),
+    "an export with a name that isn't UTF-8": refused(
+        _export().replace(b'fieldName": "vendorid', b'fieldName": "\xffid'), "name isn't UTF-8"
+    ),
     "an export whose rows are too short": refused(_export(data=[[1]]), "of its meta"),
     "an export without names": refused(_export(meta={}), "of its meta"),
     "an export whose rows are objects": refused(_export(data=[{}]), "of its meta"),

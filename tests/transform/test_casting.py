@@ -151,6 +151,22 @@ def test_a_pickup_is_set_aside_and_becomes_no_other_one(
     assert (index, cast.to_pylist()) == (0, [None, datetime(1970, 1, 1)])
 
 
+@pytest.mark.parametrize("value", ["\v", "\u00a09.5", "9.5\u3000", "\x1c\x85 9.5\u2003", "\u2028"])
+def test_a_value_is_read_alike_whatever_is_beside_it(value: str) -> None:
+    """A fast way and a careful one, which is taken if some value can't be read."""
+    [fare] = [column for column in GREEN.columns if column.name == "fare_amount"]
+    alone, _ = cast_readable(pa.array([value]), fare)
+    together, [(index, _)] = cast_readable(pa.array([value, "x"]), fare)
+    assert (together.slice(0, 1).equals(alone), index) == (True, 1)
+
+
+def test_a_time_of_the_portal_may_have_blanks_beside_another_value() -> None:
+    [pickup] = [column for column in GREEN.columns if column.name == "pickup_datetime"]
+    for time in (" 2019 Jan 29 02:13:01 PM", "01/29/2019 02:13:01 PM\u00a0"):
+        cast, [(index, _)] = cast_readable(pa.array([time, "x"]), pickup)
+        assert (cast[0].as_py(), index) == (datetime(2019, 1, 29, 14, 13, 1), 1)
+
+
 def test_a_number_for_a_pickup_is_unreadable_once() -> None:
     [pickup] = [column for column in GREEN.columns if column.name == "pickup_datetime"]
     cast, unreadable = cast_readable(pa.array([1, 2, 3]), pickup)
