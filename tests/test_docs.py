@@ -497,6 +497,7 @@ def test_settings_and_flags_that_are_named_exist(document: str) -> None:
     # of luigi-tasks
     flags |= {"--at", "--dry-run", "--foreground", "--remove", "--systemd", "--yes"}
     flags |= {"--json", "--taxi-types", "--address", "--loader", "--reader"}
+    flags |= {"--repair", "--source"}  # of TaxiVerify
     for code in code_of(document):
         for flag in re.findall(r"(?<![\w-])--[a-z][a-z-]*", code):
             assert flag in flags, code

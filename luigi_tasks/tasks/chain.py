@@ -237,6 +237,9 @@ class TaxiMerge(LockedTask, luigi.Task):
                 warehouse.unstage(opened, tables)
                 self.remove_files()
             raise
+        except warehouse.LostRowsError:
+            warehouse.unstage(opened, tables)
+            raise
         message = (
             f"inserted {merged.rows_inserted:,} rows, {merged.rows_present:,} were there, "
             f"{merged.rows_duplicate:,} duplicates, {merged.rows_stray:,} strays"

@@ -36,6 +36,7 @@ from luigi_tasks.warehouse.attempts import (
     run_months,
     unfinished_runs,
 )
+from luigi_tasks.warehouse.balancing import LostRowsError
 from luigi_tasks.warehouse.connection import Cursor, connect, password, url
 from luigi_tasks.warehouse.derived import (
     DerivedTable,
@@ -66,7 +67,7 @@ from luigi_tasks.warehouse.ledger import (
 )
 from luigi_tasks.warehouse.locks import Queue
 from luigi_tasks.warehouse.markers import delete_markers, record_edition, set_marker
-from luigi_tasks.warehouse.merging import analyze_trips, merge, reset
+from luigi_tasks.warehouse.merging import merge, reset
 from luigi_tasks.warehouse.recounting import recount, uncounted_months
 from luigi_tasks.warehouse.report import (
     LoadFacts,
@@ -89,6 +90,7 @@ from luigi_tasks.warehouse.session import (
 )
 from luigi_tasks.warehouse.sql import load_sql
 from luigi_tasks.warehouse.staging import read_staged, stage, unstage
+from luigi_tasks.warehouse.statistics import analyze_trips
 from luigi_tasks.warehouse.status import (
     Asked,
     LastRun,
@@ -123,6 +125,7 @@ __all__ = [
     "LastRun",
     "Load",
     "LoadFacts",
+    "LostRowsError",
     "Merged",
     "MergedEdition",
     "MonthState",

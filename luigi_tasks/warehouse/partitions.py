@@ -1,6 +1,7 @@
 """A month's partition: whether it exists, and how a staging table becomes it."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from luigi_tasks.errors import TaxiError
 from luigi_tasks.months import Month
@@ -11,6 +12,9 @@ from luigi_tasks.warehouse.locks import table_lock, with_lock_timeout
 from luigi_tasks.warehouse.relations import find, holds_staging, owns
 from luigi_tasks.warehouse.session import transaction
 from luigi_tasks.warehouse.sql import execute, rows
+
+if TYPE_CHECKING:
+    from luigi_tasks.checksums import FingerprintSum
 
 
 def check_partition(cursor: Cursor, trips: Table, partition: Table) -> bool:
@@ -48,19 +52,21 @@ def key_name(table: Table) -> str:
 
 def move_from_default_partition(
     cursor: Cursor, trips: TripsTable, month: Month, staging: Table, columns: Sequence[TableColumn]
-) -> int:
+) -> "FingerprintSum":
     """Move a month's trips, with all their values, from the default partition to the staging table
-    that becomes the month's own; returns how many of the staged trips were among them."""
+    that becomes the month's own; returns the sum of the staged trips that were among them."""
+    from luigi_tasks.checksums import FingerprintSum
+
     names = {"staging": staging, "other": trips.other, **month.bounds}
 
     def lock() -> None:
         execute(cursor, "merge/lock_default_partition.sql", **names)
 
     with_lock_timeout(cursor, lock)
-    present = execute(cursor, "merge/skip_already_loaded.sql", **names)
+    [present] = rows(cursor, "merge/skip_already_loaded.sql", **names)
     stored = [column.name for column in columns if not column.is_generated]
     execute(cursor, "merge/move_from_default_partition.sql", stored=stored, **names)
-    return present
+    return FingerprintSum.of_halves(*present)
 
 
 def attach(cursor: Cursor, trips: TripsTable, month: Month, staging: Table) -> None:

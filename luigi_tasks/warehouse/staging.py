@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
 from typing import IO, TYPE_CHECKING, Any
+from uuid import UUID
 
 from luigi_tasks.catalog import NEW_TYPES, TAXI_TYPES
 from luigi_tasks.chunks import Chunks, ahead
@@ -33,6 +34,7 @@ from luigi_tasks.warehouse.sql import rows as fetch
 from luigi_tasks.warehouse.tables import prepare
 
 if TYPE_CHECKING:
+    from luigi_tasks.checksums import FingerprintSum
     from luigi_tasks.formats import Trips
 
 #: Bytes of rows that look repeated which are held in memory; more go to a file.
@@ -46,11 +48,20 @@ class Staged:
     """What is in a staging table: the load, and the target columns of the file's new columns.
 
     ``counts`` is what ``counting`` found in its rows; None if the server has to count them.
+    ``sum`` is that of the hashes of what was sent; empty if an earlier version has staged it.
     """
 
     load: Load
     new: TargetColumns
     counts: dict[str, Any] | None
+    sum: str
+
+    @property
+    def sent(self) -> "FingerprintSum":
+        """What the client has sent."""
+        from luigi_tasks.checksums import FingerprintSum
+
+        return FingerprintSum.of_digits(self.load.rows_staged - self.load.rows_duplicate, self.sum)
 
 
 def stage(
@@ -70,6 +81,9 @@ def stage(
     :param folder: where rows may be put aside meanwhile.
     :raises TaxiError: there aren't the rows that the load says.
     """
+    import pyarrow as pa
+
+    from luigi_tasks.checksums import FingerprintSum
     from luigi_tasks.warehouse.counting import Counts
     from luigi_tasks.warehouse.encoding import encoded
 
@@ -90,7 +104,13 @@ def stage(
             "names": sent + list(dict(new.values())),
             "filename": month.filename,
         }
-        counts = Counts(month.first_day, sent)
+        counts, total = Counts(month.first_day, sent), FingerprintSum()
+
+        def count(batch: pa.RecordBatch) -> None:
+            nonlocal total
+            counts.add(batch)
+            total += FingerprintSum.of_hashes(batch.column("unique_row_id"))
+
         execute(cursor, "session/bulk_settings.sql")
         execute(
             cursor,
@@ -106,7 +126,7 @@ def stage(
                 selected=sent,
                 new={name: NEW_TYPES[column_type] for name, (_, column_type) in new.items()},
                 report=report,
-                count=counts.add,
+                count=count,
                 repeated=repeated,
             )
             rows = _copy(cursor, render(cursor, "staging/copy.sql", **names), trips, encode)
@@ -122,7 +142,9 @@ def stage(
             names["counted"] = counts.columns
             inserted = fetch(cursor, "staging/insert_repeated.sql", **names)
             load.rows_duplicate = rows_repeated - len(inserted)
-            counts.add_apart(inserted)
+            counts.add_apart(row[1:] for row in inserted)
+            ids = pa.array([UUID(row[0]).bytes for row in inserted], pa.binary())
+            total += FingerprintSum.of_hashes(ids)
         load.stage_seconds = time.monotonic() - began
         facts = {
             "load": asdict(load),
@@ -130,6 +152,7 @@ def stage(
             "new": new,
             "columns": definitions,
             "counts": counts.result(),
+            "sum": str(total),
         }
         names |= {"description": json.dumps(facts)}
         execute(cursor, "staging/describe.sql", **names)
@@ -165,7 +188,7 @@ def read_staged(warehouse: Warehouse, tables: Tables) -> Staged | None:
                 <= {column.name: column.definition for column in columns}.items()
             )
             if facts["kept"] == selected and is_unchanged and (has_rows or not load.rows_staged):
-                return Staged(load, new, facts.get("counts"))
+                return Staged(load, new, facts.get("counts"), facts.get("sum", ""))
     return None
 
 

@@ -1,5 +1,5 @@
 -- Insert rows that only looked as if they were in the staging table; of rows that are alike, the
--- first. Those that are inserted are returned, to be counted.
+-- first. Those that are inserted are returned, to be counted and summed up.
 INSERT INTO {{ staging | identifier }} (
     unique_row_id,
     {% for name in names %}
@@ -14,6 +14,7 @@ SELECT -- noqa: disable=LT02
 FROM pg_temp.repeated
 ON CONFLICT (unique_row_id, pickup_datetime) DO NOTHING
 RETURNING -- noqa: disable=LT02
+    unique_row_id,
     (extract(EPOCH FROM pickup_datetime) * 1000000)::bigint AS pickup,
     {% for name in counted %}
     {{ name | identifier }}{{ ";" if loop.last else "," }}

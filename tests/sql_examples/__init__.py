@@ -95,3 +95,5 @@ own_trips, changed, kept, default_partitions, functions = (
     [other],
     [attach_function],
 )
+probe, most, places, rest = "00112233-4455-6677-8899-aabbccddeeff", 10, "{}", ["request_source"]
+with_ids = True
