@@ -14,6 +14,7 @@
     TaxiSpark --of TaxiMonth                           the same, on a Spark cluster
     RangeMonthly --of TaxiRefresh                      months that were corrected since
     TaxiDue                                            whatever is due, of all services
+    RangeMonthly --of TaxiVerify                       months that aren't as they were loaded
     TaxiReset                                          takes a month out
     TaxiZones       -> taxi_zones, zone_outlines       names and outlines of the zones
     TaxiReport      -> data/report.html                a page that shows what is loaded
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from luigi_tasks.tasks.report import TaxiReport
     from luigi_tasks.tasks.spark import TaxiSpark
     from luigi_tasks.tasks.upkeep import TaxiRefresh, TaxiReset, TaxiZones
+    from luigi_tasks.tasks.verify import TaxiVerify
 
 __all__ = [
     "RangeMonthly",
@@ -69,6 +71,7 @@ __all__ = [
     "TaxiSpark",
     "TaxiStageLoad",
     "TaxiTransform",
+    "TaxiVerify",
     "TaxiZones",
     "connect",
     "query",

@@ -312,3 +312,8 @@ class Merged:
     def rows_distinct(self) -> int:
         """How many trips were staged."""
         return self.rows_staged - self.rows_duplicate
+
+    def note_held(self, rows: int) -> None:
+        """Take how many trips are in the table under the file's name: the others are of others."""
+        self.rows_present = self.rows_distinct - self.rows_inserted
+        self.rows_shared = self.rows_distinct - rows

@@ -149,8 +149,9 @@ def command_of(month: MonthState) -> str | None:
     }
     if month.state == due.FAILED:
         again = ["TaxiReset", "TaxiMerge"] if month.cause == "content" else ["TaxiMerge"]
-        of_merged = ["TaxiLake"] if month.step == "TaxiLake" else ["TaxiRefresh"]
-        tasks[due.FAILED] = of_merged if month.is_merged else again
+        of_steps = {"TaxiLake": "TaxiLake", "TaxiVerify": "TaxiVerify --repair"}
+        of_merged = of_steps.get(str(month.step), "TaxiRefresh")
+        tasks[due.FAILED] = [of_merged] if month.is_merged else again
     lines = [
         messages.luigi(messages.of_month(task, month.month)) for task in tasks.get(month.state, [])
     ]

@@ -19,6 +19,7 @@ from luigi_tasks.tasks.ranges import RangeMonthly
 from luigi_tasks.tasks.report import TaxiReport
 from luigi_tasks.tasks.spark import TaxiSpark
 from luigi_tasks.tasks.upkeep import TaxiRefresh, TaxiReset, TaxiZones
+from luigi_tasks.tasks.verify import TaxiVerify
 
 __all__ = [
     "RangeMonthly",
@@ -36,5 +37,6 @@ __all__ = [
     "TaxiSpark",
     "TaxiStageLoad",
     "TaxiTransform",
+    "TaxiVerify",
     "TaxiZones",
 ]

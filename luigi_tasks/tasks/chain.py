@@ -227,10 +227,14 @@ class TaxiMerge(LockedTask, luigi.Task):
         return self.merged
 
     def work(self) -> None:
+        self.merge()
+
+    def merge(self, *, must_compare: bool = False) -> None:
+        """Merge the month; ``warehouse.merge`` has more."""
         opened = self.warehouse
         tables = config.month_tables(opened, self.taxi_month)
         try:
-            merged = warehouse.merge(opened, tables, self._check_quality)
+            merged = warehouse.merge(opened, tables, self._check_quality, must_compare=must_compare)
         except ExceededError:
             self.attempt.edition = StagedTarget(opened, tables).load()
             if config.cleanup().enabled:  # so that the next run fetches it again, corrected perhaps

@@ -173,6 +173,13 @@ def run_months(warehouse: Warehouse, run_id: int) -> list[RunMonth]:
     return [RunMonth(Month(taxi_type, month), *facts) for taxi_type, month, *facts in found]
 
 
+def ended_months(warehouse: Warehouse, run_id: int, step: str) -> set[Month]:
+    """The months that a run has had in hand, and ended well with a step."""
+    names = {"run_id": run_id, "step": step}
+    found = query(warehouse, f"months of run {run_id}", "runs/ended_months.sql", **names)
+    return {Month(*facts) for facts in found}
+
+
 def last_corrections(warehouse: Warehouse) -> dict[str, datetime]:
     """When each service's corrected months were last all loaded again."""
     return dict(query(warehouse, "last corrections", "runs/last_corrections.sql"))

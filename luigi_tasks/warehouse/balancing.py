@@ -177,6 +177,14 @@ def differing(
     return None if own.sum + others.sum == expected else (own.sum, others.sum)
 
 
+def count_shared(
+    cursor: Cursor, source: Table, months: Iterable[date], names: dict[str, Any]
+) -> int:
+    """How many trips of a source the trips table has under the names of other files."""
+    nothing = Balance(0, [])
+    return sum(_present(cursor, nothing, source, each, names)[1].sum.rows for each in months)
+
+
 def _present(
     cursor: Cursor,
     balance: Balance,

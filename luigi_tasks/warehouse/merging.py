@@ -53,12 +53,20 @@ _EVERYWHERE = {"start": "-infinity", "stop": "infinity"}
 QualityCheck = Callable[[int, Mapping[str, int], int | None], None]
 
 
-def merge(warehouse: Warehouse, tables: Tables, check_quality: QualityCheck) -> Merged:
+def merge(
+    warehouse: Warehouse,
+    tables: Tables,
+    check_quality: QualityCheck,
+    *,
+    must_compare: bool = False,
+) -> Merged:
     """Put a staged month's trips into the trips table, each once, and write the ledger.
 
     Trips, ledger, markers and the end of the staging table are one transaction. Another edition
     of the month that was loaded before is replaced.
 
+    :param must_compare: whether trips that an earlier load brought are compared in all columns, and
+        replaced where they differ.
     :raises LostRowsError: the staging table doesn't hold what was sent.
     :raises TaxiError: the month isn't staged, or its rows don't add up.
     """
@@ -84,11 +92,12 @@ def merge(warehouse: Warehouse, tables: Tables, check_quality: QualityCheck) -> 
         found = balancing.check_staged(cursor, balance, month, staged.sent, names)
         strays = _select_strays(cursor, month, found, names)
         merged.rows_stray = load.quality["stray"] = found.strays
-        before = last_load(cursor, trips, month.before)
-        check_quality(merged.rows_distinct, load.quality, before.rows_distinct if before else None)
+        _check_quality(cursor, tables, load, merged, check_quality)
         last = last_load(cursor, trips, month)
         replaced = _replaced(cursor, month, load=load, last=last, names=names)
         merged.rows_removed = _remove_replaced(cursor, trips, month, replaced, names)
+        if must_compare:
+            merged.rows_removed += _remove_differing(cursor, tables, last, strays, names)
         add_new_columns(cursor, trips, month, new, columns)
         update_new_columns(cursor, month, replaced, new=new, last=last, names=names)
         merged.rows_inserted = _merge_strays(cursor, names, strays)
@@ -104,8 +113,7 @@ def merge(warehouse: Warehouse, tables: Tables, check_quality: QualityCheck) -> 
             _merge_month(
                 cursor, tables, own, as_before, balance=balance, merged=merged, names=names
             )
-        merged.rows_present = merged.rows_distinct - merged.rows_inserted
-        merged.rows_shared = merged.rows_distinct - balance.rows
+        merged.note_held(balance.rows)
         sums = {**strays, month.first_day: own}
         rows_by_month = {each: total.rows for each, total in sums.items() if total.rows}
         merged.pickup_months = _sentinel_rows(cursor, staging, month, rows_by_month)
@@ -157,6 +165,13 @@ def _must_be_staged(warehouse: Warehouse, tables: Tables) -> Staged:
     return staged
 
 
+def _check_quality(
+    cursor: Cursor, tables: Tables, load: Load, merged: Merged, check_quality: QualityCheck
+) -> None:
+    before = last_load(cursor, tables.trips, tables.month.before)
+    check_quality(merged.rows_distinct, load.quality, before.rows_distinct if before else None)
+
+
 def _replaced(
     cursor: Cursor, month: Month, *, load: Load, last: LastLoad | None, names: dict[str, Any]
 ) -> list[dict[str, Any]]:
@@ -182,6 +197,25 @@ def _remove_replaced(
     for pickups in replaced:
         with hashed(cursor, is_whole=pickups == month.bounds):
             removed += execute(cursor, "merge/remove_replaced.sql", **names, **pickups)
+    if removed:
+        invalidate_months_sharing_rows(cursor, trips, month)
+    return removed
+
+
+def _remove_differing(
+    cursor: Cursor,
+    tables: Tables,
+    last: LastLoad | None,
+    strays: Iterable[date],
+    names: dict[str, Any],
+) -> int:
+    """Remove the file's trips that aren't exactly as they are staged; returns how many."""
+    file, month, trips = "merge/remove_differing.sql", tables.month, tables.trips
+    pickups = {each["start"]: each for each in (last.pickup_bounds if last else [])}
+    pickups |= {each: bounds(each) for each in (month.first_day, *strays)}
+    with hashed(cursor):
+        parts = [(trips.name, each) for each in pickups.values()] + [(trips.other, _EVERYWHERE)]
+        removed = sum(execute(cursor, file, table=t, **names, **each) for t, each in parts)
     if removed:
         invalidate_months_sharing_rows(cursor, trips, month)
     return removed

@@ -97,3 +97,4 @@ own_trips, changed, kept, default_partitions, functions = (
 )
 probe, most, places, rest = "00112233-4455-6677-8899-aabbccddeeff", 10, "{}", ["request_source"]
 with_ids = True
+covered, only_file, ids = columns, True, ["00112233-4455-6677-8899-aabbccddeeff"]
