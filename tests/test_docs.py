@@ -201,8 +201,8 @@ def test_a_command_of_a_page_runs(
         request.getfixturevalue("engine")
     if "TaxiSpark" in command:
         sparks.require()
-    if re.search("TaxiRefresh|TaxiReset", command):
-        load = command.replace("TaxiRefresh", "TaxiMerge").replace("TaxiReset", "TaxiMerge")
+    if re.search("TaxiRefresh|TaxiReset|TaxiVerify", command):
+        load = re.sub("TaxiRefresh|TaxiReset|TaxiVerify", "TaxiMerge", command)
         assert run_documented(load, luigi_command, published).code == 0
     run = run_documented(command, luigi_command, published)
     assert run.code == 0, run.output
@@ -497,7 +497,7 @@ def test_settings_and_flags_that_are_named_exist(document: str) -> None:
     # of luigi-tasks
     flags |= {"--at", "--dry-run", "--foreground", "--remove", "--systemd", "--yes"}
     flags |= {"--json", "--taxi-types", "--address", "--loader", "--reader"}
-    flags |= {"--repair", "--source"}  # of TaxiVerify
+    flags |= {"--repair", "--with-source"}  # of TaxiVerify
     for code in code_of(document):
         for flag in re.findall(r"(?<![\w-])--[a-z][a-z-]*", code):
             assert flag in flags, code

@@ -32,7 +32,7 @@ class TaxiVerify(LockedTask, luigi.Task):
     The month is read once; what differs fails the task. Nothing is changed without ``repair``.
     """
 
-    source = luigi.BoolParameter(
+    with_source = luigi.BoolParameter(
         default=False,
         significant=False,
         description="fetch the month's file, and compare it row by row",
@@ -55,13 +55,13 @@ class TaxiVerify(LockedTask, luigi.Task):
 
     @property
     def _key(self) -> tuple[Month, bool]:
-        return self.taxi_month, bool(self.source)
+        return self.taxi_month, bool(self.with_source)
 
     def work(self) -> None:
         from luigi_tasks.warehouse import verifying
 
         is_staged = False
-        if self.source:
+        if self.with_source:
             found, edition = self._compare_with_source()
             is_staged = True
         else:
@@ -79,10 +79,10 @@ class TaxiVerify(LockedTask, luigi.Task):
             raise TaxiError(self._message(found, edition))
         _verified.add(self._key)
         self.attempt.record_step(self.get_task_family())
-        if not (found.has_sums or self.source):
+        if not (found.has_sums or self.with_source):
             logger.warning(
                 "%s: was loaded before sums were kept, so a trip that another one took the place "
-                "of isn't found: --source compares with the published file, and TaxiReset and "
+                "of isn't found: --with-source compares with the published file, and TaxiReset and "
                 "another load keep sums",
                 self.label,
             )

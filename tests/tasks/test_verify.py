@@ -234,7 +234,7 @@ def test_the_command_names_the_month_and_repairs_it(
     assert run.output.count("verified") == 2
     assert merged.contents() == damaged
 
-    run = verified("TaxiVerify", "--month=2024-02", "--taxi-type=green", "--source")
+    run = verified("TaxiVerify", "--month=2024-02", "--taxi-type=green", "--with-source")
     assert run.code == 30, run.output
     assert "2 rows differ from what was loaded (1 changed, 1 missing)" in run.output
     assert merged.contents() == damaged
@@ -247,6 +247,6 @@ def test_the_command_names_the_month_and_repairs_it(
     run = verified("RangeMonthly", *range_of)
     assert run.code == 0, run.output
     assert run.output.count("verified") == 3
-    run = verified("TaxiVerify", "--month=2024-02", "--taxi-type=green", "--source")
+    run = verified("TaxiVerify", "--month=2024-02", "--taxi-type=green", "--with-source")
     assert run.code == 0, run.output
     assert {**merged.contents(), "ledger": None} == {**wanted, "ledger": None}
