@@ -91,11 +91,13 @@ def test_what_is_lost_with_the_power_is_made_up_for(
         at = random.Random(number).randint(1, points) if number else points
         disk = load(at)
         disk.restore(random.Random(number) if number % 2 else None)
+        is_merged = last(month=JANUARY, taxi_type="green").complete()
         load()
         what = f"try {number}, at point {at} of {points}"
         assert months.database.contents()["trips"] == wanted, what
         assert files.rejects.read_bytes() == rejects, what
-        assert files_in_work(root) == [], what
+        # of a month that is merged, files whose removal wasn't synced may be there again
+        assert is_merged or files_in_work(root) == [], what
 
 
 def test_a_new_cluster_has_its_name_after_a_loss_of_power(embedded_root: Path) -> None:
