@@ -1,7 +1,7 @@
 """What is fuzzed: a function of bytes for each target, which raises if something is wrong.
 
 Wrong is any error but a ``TaxiError`` of one line, a row that isn't accounted for, and more memory
-or time than a small file may take; libFuzzer watches the time.
+or time of the processor than a small file may take.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import io
 import json
 import resource
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +27,8 @@ from luigi_tasks.transform.casting import cast_readable, schema_of
 
 #: Bytes of memory that one input may add.
 MOST_MEMORY = 1 << 30
+#: Seconds of the processor that one input may take.
+MOST_SECONDS = 30
 #: Bytes that are read at once, in one of two runs over the same input.
 SMALL_PIECES = (1, 3, 16, 61)
 
@@ -100,7 +103,7 @@ def _text(data: bytes, name: str, count: Callable[[bytes], int | None]) -> None:
 
 def _transformed(data: bytes) -> Counts | None:
     """Transform a file, and count its rows and rejects; None if it is refused."""
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before, began = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
     with tempfile.TemporaryDirectory(dir="/dev/shm") as name:
         folder = Path(name)
         raw, trips, rejects = (folder / each for each in ("raw", "trips", "rejects"))
@@ -115,6 +118,8 @@ def _transformed(data: bytes) -> Counts | None:
             more = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
             if more << 10 > MOST_MEMORY:
                 raise FindingError(f"{more >> 10} MB of memory")
+            if (seconds := time.process_time() - began) > MOST_SECONDS:
+                raise FindingError(f"{seconds:.0f} s")
         lines = rejects.read_bytes().splitlines() if rejects.exists() else []
         written = pq.read_metadata(trips).num_rows
         if (written, len(lines)) != (report.rows_written, report.rows_rejected):
