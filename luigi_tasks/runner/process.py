@@ -52,8 +52,10 @@ _OUT_OF_MEMORY = re.compile(
 _SYSTEM_ALLOCATOR = {"ARROW_DEFAULT_MEMORY_POOL": "system"}
 #: A module of this package has no use for more threads, and each has a stack of 8 MB.
 _MOST_THREADS = 8
-#: Seconds to wait for the end of the output if a process that left the session holds it open.
+#: Seconds without output after which its end isn't waited for any more, and how much output is: a
+#: process that left the session may hold it open.
 _LAST_OUTPUT = 5
+_MOST_LAST_LINES = 100_000
 #: Elsewhere a fork may not use what was imported before it.
 _HAS_FORKS = sys.platform == "linux"
 _PACKAGE = __name__.partition(".")[0]
@@ -118,7 +120,7 @@ class JobProcess:
         streams = [(process.stderr, reports.add_error_line)]
         if not has_output:
             streams.append((process.stdout, reports.add_line))
-        self._readers = [_read(stream, add_line) for stream, add_line in streams if stream]
+        self._readers = [_Reader(stream, add_line) for stream, add_line in streams if stream]
         # a thread of its own, since Popen.wait with a time limit polls
         self._wait = threading.Thread(target=process.wait, daemon=True)
         self._wait.start()
@@ -163,7 +165,7 @@ class JobProcess:
             _stop(self._process, self._wait, stopping.shortened(self._settings.stop_grace))
         finally:
             for reader in self._readers:
-                reader.join(_LAST_OUTPUT)
+                reader.wait()
         self._is_stopped = True
 
     def _exceed_time(self) -> None:
@@ -244,17 +246,35 @@ def _start(
         raise SystemicError(f"{command[0]} can't be started: {error}") from None
 
 
-def _read(stream: IO[bytes], add_line: Callable[[str], None]) -> threading.Thread:
-    def read() -> None:
-        lines = Lines(add_line)
-        with stream:
+class _Reader(threading.Thread):
+    """Reads a process's output line by line."""
+
+    def __init__(self, stream: IO[bytes], add_line: Callable[[str], None]) -> None:
+        super().__init__(daemon=True)
+        self._stream, self._add_line = stream, add_line
+        self._lines = 0
+        self.start()
+
+    def run(self) -> None:
+        lines = Lines(self._add)
+        with self._stream as stream:
             while piece := stream.read1(1 << 16):  # type: ignore[attr-defined]
                 lines.feed(piece)
         lines.end()
 
-    thread = threading.Thread(target=read, daemon=True)
-    thread.start()
-    return thread
+    def _add(self, line: str) -> None:
+        self._add_line(line)
+        self._lines += 1
+
+    def wait(self) -> None:
+        """Wait for the end of the output, now that the process has ended.
+
+        What is left in the pipe may take its time on a busy machine.
+        """
+        most, before = self._lines + _MOST_LAST_LINES, -1
+        while self.is_alive() and before < self._lines < most:
+            before = self._lines
+            self.join(_LAST_OUTPUT)
 
 
 def _stop(

@@ -23,6 +23,7 @@ from conftest import skip
 from luigi_tasks import config, runner, sample
 from luigi_tasks.errors import TaxiError
 from luigi_tasks.runner import CommandError, Job, JobResult, process
+from luigi_tasks.runner.reports import Reports
 
 Settings = Callable[[str, str, str], None]
 Servers = Callable[[], list[psutil.Process]]
@@ -688,6 +689,34 @@ def test_a_process_that_left_the_session_keeps_nobody_waiting(
         """
     left = psutil.Process(run(code, tmp_path).outputs["left"])
     assert is_there(left)
+    left.kill()
+    assert_gone(left)
+
+
+def test_the_last_output_is_read_however_slowly(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "_LAST_OUTPUT", 0.2)
+    add_line = Reports.add_line
+
+    def slowly(self: Reports, line: str, **names: Any) -> None:
+        time.sleep(0.05)
+        add_line(self, line, **names)
+
+    monkeypatch.setattr(Reports, "add_line", slowly)
+    assert run("print('\\n' * 20); out(done=True)", tmp_path).outputs == {"done": True}
+
+
+def test_a_process_that_writes_without_an_end_keeps_nobody_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "_MOST_LAST_LINES", 100)
+    code = """
+        import subprocess
+        left = subprocess.Popen(["yes"], start_new_session=True)
+        out(left=left.pid)
+        """
+    left = psutil.Process(run(code, tmp_path).outputs["left"])
     left.kill()
     assert_gone(left)
 
