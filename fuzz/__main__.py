@@ -32,7 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
     FINDINGS.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         runs = {
-            name: _start(name, options.seconds, Path(folder, name))
+            name: _start(name, options.seconds, options.seed, Path(folder, name))
             for name in options.target or TARGETS
         }
         codes = {name: run.wait() for name, run in runs.items()}
@@ -46,13 +46,14 @@ def main(arguments: list[str] | None = None) -> int:
     return int(any(codes.values()))
 
 
-def _start(name: str, seconds: int, folder: Path) -> subprocess.Popen[bytes]:
+def _start(name: str, seconds: int, seed: int, folder: Path) -> subprocess.Popen[bytes]:
     """Start to fuzz a target, from its seeds and what is kept, in a folder for what is new."""
     folder.mkdir()
-    for number, seed in enumerate(seeds(name)):
-        (folder / f"seed-{number}").write_bytes(seed)
+    for number, content in enumerate(seeds(name)):
+        (folder / f"seed-{number}").write_bytes(content)
     kept = [str(CORPUS / name)] if (CORPUS / name).is_dir() else []
     options = [
+        f"-seed={seed}",
         f"-max_total_time={seconds}",
         f"-timeout={MOST_SECONDS}",
         f"-rss_limit_mb={MOST_MEGABYTES}",
@@ -73,6 +74,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="scripts/fuzz", description=main.__doc__)
     parser.add_argument("target", nargs="*", metavar="target", help="default: all of them")
     parser.add_argument("--seconds", type=int, default=600, help="for each (default: 600)")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="draws the same inputs (default: others)"
+    )
     return parser
 
 

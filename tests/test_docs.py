@@ -496,7 +496,7 @@ def test_settings_and_flags_that_are_named_exist(document: str) -> None:
     flags |= {"--minutes", "--only", "--part"}
     # of luigi-tasks
     flags |= {"--at", "--dry-run", "--foreground", "--remove", "--systemd", "--yes"}
-    flags |= {"--json", "--taxi-types", "--address", "--loader", "--reader", "--seconds"}
+    flags |= {"--json", "--taxi-types", "--address", "--loader", "--reader", "--seconds", "--seed"}
     flags |= {"--repair", "--with-source"}  # of TaxiVerify
     for code in code_of(document):
         for flag in re.findall(r"(?<![\w-])--[a-z][a-z-]*", code):
