@@ -287,9 +287,9 @@ POINTS = {
     "with a whole file that isn't in the lake": die_before(lake.Lake, "publish"),
     "before the old record is removed": die_before(objects.Folder, "remove"),
     "without a record": die_after(objects.Folder, "remove"),
-    "before the file has its name": die_before(objects, "_flush"),
+    "before the file has its name": die_before(objects.records, "flush"),
     "between the file and its record": die_after(objects.Folder, "put"),
-    "before the record has its name": die_before(objects, "_flush", calls=3),
+    "before the record has its name": die_before(objects.records, "flush", calls=3),
     "with the record": die_after(objects.Folder, "write"),
 }
 
