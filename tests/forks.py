@@ -6,6 +6,7 @@ environment and its arguments.
 """
 
 import atexit
+import configparser
 import gc
 import importlib
 import json
@@ -94,7 +95,9 @@ def serve(channel: socket.socket) -> list[str]:
     sys.modules["luigi_tasks.warehouse.sql"].load_sql()
     runner = sys.modules["luigi_tasks.runner"]
     # for the transforms of commands with this process's environment and default settings
-    settings = SimpleNamespace(environment={}, memory="")
+    defaults = configparser.RawConfigParser()
+    defaults.read(Path(runner.__file__).parent.parent / "luigi.cfg")
+    settings = SimpleNamespace(environment={}, memory=defaults["runner"]["memory"])
     transform = ["python", "-m", "luigi_tasks.transform"]
     runner.prepare(runner.Job("TaxiTransform", "", transform), settings)
     gc.collect()
