@@ -31,8 +31,9 @@ class SystemicError(TaxiError):
     """A fault of the machine or the warehouse, which any other month would meet as well."""
 
 
-#: Errors of a machine that is out of space, files or memory, or whose disk is read-only.
-_LACKING = (
+#: Errors of a machine that is out of space, files or memory, or whose disk fails or is read-only.
+_OF_THE_MACHINE = (
+    errno.EIO,
     errno.ENOSPC,
     errno.EDQUOT,
     errno.EROFS,
@@ -47,7 +48,7 @@ def is_systemic(error: BaseException | None) -> bool:
     while error is not None:
         if isinstance(error, SystemicError):
             return True
-        if isinstance(error, OSError) and error.errno in _LACKING:
+        if isinstance(error, OSError) and error.errno in _OF_THE_MACHINE:
             return True
         error = error.__cause__ or error.__context__
     return False

@@ -36,6 +36,7 @@ REPLAYS = [
     "edition/refresh/source/1HEAD/half-head",
     "edition/refresh/files/"
     "worker:unlink:lake~trips~taxi_type=green~month=2024-02~.part.parquet.*.tmp:1/KILL-AFTER",
+    "edition/refresh/files/worker:write:work~green_tripdata_2024-02-*~part.parquet:3/EIO",
 ]
 
 

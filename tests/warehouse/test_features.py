@@ -152,13 +152,12 @@ def test_what_a_trigger_makes_of_the_rows_is_counted(months: Months) -> None:
     months.load([trip()])
     months.database.query(
         """
-        CREATE FUNCTION odd_only() RETURNS trigger LANGUAGE plpgsql AS $$
+        CREATE FUNCTION one_dollar() RETURNS trigger LANGUAGE plpgsql AS $$
         BEGIN
-            IF extract(SECOND FROM NEW.dropoff_datetime)::integer % 2 = 0 THEN RETURN NULL; END IF;
             NEW.fare_amount = 1;
             RETURN NEW;
         END $$;
-        CREATE TRIGGER odd BEFORE INSERT ON green_trips FOR EACH ROW EXECUTE FUNCTION odd_only()
+        CREATE TRIGGER one BEFORE INSERT ON green_trips FOR EACH ROW EXECUTE FUNCTION one_dollar()
         """
     )
     rows = [trip("2024-02-10 10:00:00", number) for number in range(9)]
@@ -167,12 +166,12 @@ def test_what_a_trigger_makes_of_the_rows_is_counted(months: Months) -> None:
     assert (
         "green",
         FEBRUARY,
-        4,
-        4,
-        Decimal("10.40"),
-        Decimal("4.00"),
+        9,
+        9,
+        Decimal("23.40"),
+        Decimal("9.00"),
         None,
-        Decimal("69.00"),
+        Decimal("155.25"),
     ) in found["monthly_trips"]
 
 
