@@ -103,15 +103,6 @@ def download_with_its_name() -> None:
     after(Part, "publish")
 
 
-@point
-def transform_running() -> None:
-    def patched(stream: Any, take: Any) -> Any:
-        time.sleep(0.25)  # the child has begun
-        die()
-
-    process._read = patched
-
-
 def with_each_job(act: Callable[[int], None]) -> None:
     """Do something with the number of each job's process, which has just begun."""
     begin = process.JobProcess.__init__
@@ -121,6 +112,15 @@ def with_each_job(act: Callable[[int], None]) -> None:
         begin(self, job, started, *args, **kwargs)
 
     process.JobProcess.__init__ = patched
+
+
+@point
+def transform_running() -> None:
+    def patched(_: int) -> None:
+        time.sleep(0.25)  # it has begun
+        die()
+
+    with_each_job(patched)
 
 
 @point
