@@ -43,7 +43,6 @@ PUBLISHED = {
 }
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.xdist_group("real months"),  # loaded once, and not by each worker
     pytest.mark.parametrize("server", ["embedded"], indirect=True),
 ]
 #: Which no month before 2025 has.
