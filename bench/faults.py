@@ -27,7 +27,7 @@ from psycopg2.sql import SQL, Identifier
 from bench import loaders, month
 from bench.bench import Bench, scratch
 from bench.inputs import Month, made_up
-from bench.month import Loader
+from bench.month import Loader, Loading
 from bench.proxy import Far, far_away
 from bench.report import Measurement, Section, Table, Target
 from bench.running import CommandError, Watch, run_forked, unwatched
@@ -52,19 +52,11 @@ class Load(NamedTuple):
 def _forked(name: str, form: Callable[[Month], Path]) -> Loader:
     """A load by a library that this process has imported: that is most of a small load's time."""
 
-    def load(
-        month: Month,
-        database: Database,
-        server: Server,
-        folder: Path,
-        measurement: Measurement,
-        *,
-        watch: Watch = unwatched,
-    ) -> None:
-        work = partial(loaders.LOADERS[name], form(month))
-        environment = loaders.environment(database.url, folder)
-        took = run_forked(work, folder=folder, environment=environment, watch=watch)
-        measurement.seconds = took.seconds
+    def load(it: Loading) -> None:
+        work = partial(loaders.LOADERS[name], form(it.month))
+        environment = loaders.environment(it.database.url, it.folder)
+        took = run_forked(work, folder=it.folder, environment=environment, watch=it.watch)
+        it.measurement.seconds = took.seconds
 
     return load
 
@@ -276,7 +268,7 @@ class _Trial:
         """
         measurement = Measurement("faults", self._name, 0, 0, 0)
         through = self._victim.through(database)
-        self._load_month(month, through, self._victim.server, folder, measurement, watch=watch)
+        self._load_month(Loading(month, through, self._victim.server, folder, measurement, watch))
         return measurement.seconds
 
     def _rows(self, database: Database) -> Counter[str]:

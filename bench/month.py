@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple
 
 from psycopg2.sql import SQL, Identifier
 
@@ -15,20 +15,18 @@ from bench.running import ROOT, CommandError, Took, Watch, run, unwatched
 from bench.server import Database, Server
 
 
-class Loader(Protocol):
-    """Loads a month by a command in a folder, and notes what it took."""
+class Loading(NamedTuple):
+    """A month that a command loads in a folder, and what notes what it took."""
 
-    def __call__(
-        self,
-        month: Month,
-        database: Database,
-        server: Server,
-        folder: Path,
-        measurement: Measurement,
-        *,
-        watch: Watch = unwatched,
-    ) -> None: ...
+    month: Month
+    database: Database
+    server: Server
+    folder: Path
+    measurement: Measurement
+    watch: Watch = unwatched
 
+
+Loader = Callable[[Loading], None]
 
 #: How much faster than whom, and the part of it: the chain of tasks, and TaxiMonth.
 FASTER = {
@@ -43,71 +41,38 @@ DUPLICATES = 3_000
 
 
 def _ours(task: str) -> Loader:
-    def load(
-        month: Month,
-        database: Database,
-        server: Server,
-        folder: Path,
-        measurement: Measurement,
-        *,
-        watch: Watch = unwatched,
-    ) -> None:
-        pipeline = ours.Pipeline(month.parquet.parent, folder / "storage", database.url)
-        _take(measurement, run(pipeline.merge(month, task), server, folder=folder, watch=watch))
-        measurement.details = ours.steps(database, month)
-        measurement.details["stage + merge"] = (
-            measurement.details["stage"] + measurement.details["merge"]
-        )
+    def load(it: Loading) -> None:
+        pipeline = ours.Pipeline(it.month.parquet.parent, it.folder / "storage", it.database.url)
+        command = pipeline.merge(it.month, task)
+        _take(it, run(command, it.server, folder=it.folder, watch=it.watch))
+        steps = ours.steps(it.database, it.month)
+        it.measurement.details = {**steps, "stage + merge": steps["stage"] + steps["merge"]}
 
     return load
 
 
 def _usual(form: str) -> Loader:
-    def load(
-        month: Month,
-        database: Database,
-        server: Server,
-        folder: Path,
-        measurement: Measurement,
-        *,
-        watch: Watch = unwatched,
-    ) -> None:
-        flow = usual.usual(month, database, server, folder, form=form, watch=watch)
-        _take(measurement, flow.took)
-        measurement.details = {"copy": flow.copy, "update": flow.update, "merge": flow.merge}
+    def load(it: Loading) -> None:
+        flow = usual.usual(it.month, it.database, it.server, it.folder, form=form, watch=it.watch)
+        _take(it, flow.took)
+        it.measurement.details = {"copy": flow.copy, "update": flow.update, "merge": flow.merge}
 
     return load
 
 
 def _library(name: str, form: Callable[[Month], Path]) -> Loader:
-    def load(
-        month: Month,
-        database: Database,
-        server: Server,
-        folder: Path,
-        measurement: Measurement,
-        *,
-        watch: Watch = unwatched,
-    ) -> None:
-        command = [sys.executable, "-W", "ignore", "-m", "bench.loaders", name, str(form(month))]
-        environment = loaders.environment(database.url, folder) | {"PYTHONPATH": str(ROOT)}
-        took = run(command, server, folder=folder, environment=environment, watch=watch)
-        _take(measurement, took)
+    def load(it: Loading) -> None:
+        command = [sys.executable, "-W", "ignore", "-m", "bench.loaders", name, str(form(it.month))]
+        environment = loaders.environment(it.database.url, it.folder) | {"PYTHONPATH": str(ROOT)}
+        took = run(command, it.server, folder=it.folder, environment=environment, watch=it.watch)
+        _take(it, took)
 
     return load
 
 
 def _floor(copy: Callable[[Month, Database, Server, Path], Took]) -> Loader:
-    def load(
-        month: Month,
-        database: Database,
-        server: Server,
-        folder: Path,
-        measurement: Measurement,
-        *,
-        watch: Watch = unwatched,
-    ) -> None:
-        _take(measurement, copy(month, database, server, folder))
+    def load(it: Loading) -> None:
+        _take(it, copy(it.month, it.database, it.server, it.folder))
 
     return load
 
@@ -168,13 +133,13 @@ def _load(bench: Bench, month: Month, trips: int, name: str, repeat: int, *, aga
     """Load a month that has so many trips, its duplicates aside."""
     with bench.server.database() as database, scratch() as folder:
         with bench.measurement("month", name, repeat) as measurement:
-            LOADERS[name](month, database, bench.server, folder, measurement)
+            LOADERS[name](Loading(month, database, bench.server, folder, measurement))
         _check(trips, database, name)
         if again:
             if name in ("ours", *ONE_PASS):
                 ours.forget(database, month)
             with bench.measurement("again", name, repeat) as measurement:
-                LOADERS[name](month, database, bench.server, folder, measurement)
+                LOADERS[name](Loading(month, database, bench.server, folder, measurement))
             _check(trips, database, name)
 
 
@@ -186,9 +151,9 @@ def _check(trips: int, database: Database, name: str) -> None:
         raise CommandError(f"{name} left {rows:,} of {trips:,} rows")
 
 
-def _take(measurement: Measurement, took: Took) -> None:
-    measurement.seconds = took.seconds
-    measurement.take(took)
+def _take(it: Loading, took: Took) -> None:
+    it.measurement.seconds = took.seconds
+    it.measurement.take(took)
 
 
 def _section(bench: Bench, part: str, month: Month) -> Section:

@@ -36,7 +36,7 @@ pytest_plugins = ["buckets", "disks", "fetched", "servers"]
 ROOT = Path(__file__).parent.parent
 #: Whose ``luigi`` the tests run: this Python's, or that of an installation to be tried.
 PYTHON = os.environ.get("LUIGI_TASKS_PYTHON", sys.executable)
-FORKS = forks.Server(PYTHON)
+FORKS = forks.Server(PYTHON, forks.__file__)
 #: The environment of a Python that imports what the tests share.
 WITH_TESTS = {**os.environ, "PYTHONPATH": str(ROOT / "tests")}
 

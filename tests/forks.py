@@ -18,7 +18,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from types import SimpleNamespace
@@ -42,24 +42,34 @@ READ_EARLY = ("PYTHON", "LUIGI", "LC_", "LANG")
 
 
 class Server:
-    """Runs commands one by one, from any thread. Its process starts with the first of them."""
+    """Runs commands one by one, from any thread. Its process starts with the first of them.
 
-    def __init__(self, python: str) -> None:
-        self._python, self._environment = python, dict(os.environ)
+    :param command: what starts it; the number of its socket is added.
+    """
+
+    def __init__(self, *command: str, environment: Mapping[str, str] | None = None) -> None:
+        self._command = command
+        self._environment = {**os.environ, **(environment or {})}
 
     @cached_property
     def _channel(self) -> socket.socket:
         channel, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with other:
             process = subprocess.Popen(
-                [self._python, __file__, str(other.fileno())],
+                [*self._command, str(other.fileno())],
                 cwd="/",
                 env=self._environment,
                 pass_fds=[other.fileno()],
             )
-        atexit.register(process.wait)
-        atexit.register(channel.close)
+        self._process = process
+        atexit.register(self.close)
         return channel
+
+    def close(self) -> None:
+        """End the process, if it has started."""
+        if "_channel" in vars(self):
+            self._channel.close()
+            self._process.wait()
 
     def can_run(self, environment: Mapping[str, str]) -> bool:
         """Whether a command with this environment would find what it would by itself."""
@@ -88,8 +98,8 @@ class Server:
                 limit.cancel()
 
 
-def serve(channel: socket.socket) -> list[str]:
-    """Take orders until there are no more; in a fork, return the words to run."""
+def prepare() -> None:
+    """Import what commands have in common, and start the Python that forks for their transforms."""
     for name in IMPORTED:
         importlib.import_module(name)
     sys.modules["luigi_tasks.warehouse.sql"].load_sql()
@@ -102,11 +112,21 @@ def serve(channel: socket.socket) -> list[str]:
     runner.prepare(runner.Job("TaxiTransform", "", transform), settings)
     gc.collect()
     gc.freeze()  # else each fork looks through it all when it ends
+
+
+def serve(
+    channel: socket.socket, look: Callable[[list[str]], object] = lambda words: None
+) -> list[str]:
+    """Take orders until there are no more; in a fork, return the words to run.
+
+    :param look: is called with the words before the fork.
+    """
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     while True:
         order, descriptors, _, _ = socket.recv_fds(channel, 1 << 20, 2)
         if not order:
             os._exit(0)
+        look(json.loads(order)[0])
         if os.fork() == 0:
             break
         for descriptor in descriptors:
@@ -134,6 +154,7 @@ def serve(channel: socket.socket) -> list[str]:
 
 
 if __name__ == "__main__":
+    prepare()
     sys.argv = serve(socket.socket(fileno=int(sys.argv[1])))
     sys.path[0] = str(Path(sys.argv[0]).parent)
     if folders := os.environ.get("PYTHONPATH"):

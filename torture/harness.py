@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -13,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from forks import Server
+
 from torture import points, shim
 from torture.cluster import Cluster, running_cluster
 from torture.compare import State, differences, left_over, state_of, trips_of
@@ -20,8 +23,9 @@ from torture.points import Call, Point
 from torture.proxy import Proxy, Spoiled
 from torture.scenarios import MONTH, SCENARIOS, Scenario
 from torture.source import Source
-from torture.zygote import ROOT, Ended, Zygote
+from torture.worker import SHARES
 
+ROOT = Path(__file__).resolve().parent.parent
 #: Seconds after which a run counts as stuck: its longest waits are seconds here.
 LONGEST_RUN = 180.0
 #: Minutes after which a statement is given up, and seconds after which the source is: where a point
@@ -31,6 +35,15 @@ SHORT_LIMITS, LONG_LIMITS = (0.02, 0.4), (1.0, 20.0)
 _OF_LIMITS = ("late", "stall", "stall-body")
 #: The database of the run, and the folder with its shim.
 DATABASE = "point"
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a run ended: its exit code, or the number of the signal that ended it, negative."""
+
+    code: int
+    output: str
+    was_stuck: bool
 
 
 @dataclass(frozen=True)
@@ -78,10 +91,14 @@ class Harness:
             "TORTURE_ROOT": str(self.run_folder / "data"),
         }
         self._preload = {"LD_PRELOAD": str(library)} if library else {}
-        self._zygote = Zygote(self._preload)
+        path = f"{ROOT}{os.pathsep}{ROOT / 'tests'}"
+        self._forks = Server(
+            *(sys.executable, "-m", "torture.worker"),
+            environment={"PYTHONPATH": path, **self._preload},
+        )
 
     def close(self) -> None:
-        self._zygote.close()
+        self._forks.close()
         self.proxy.close()
 
     def start(self, scenario: Scenario) -> Start:
@@ -220,13 +237,10 @@ class Harness:
         words += [f"--warehouse-time-limit={limits[0]}", f"--source-timeout={limits[1]}"]
         words += [f"--source-url={url}", "--source-retries=2", "--quality-least-rows=0"]
         words += [f"--runner-environment={json.dumps(inner)}", *scenario.flags]
-        return self._zygote.run(
-            words,
-            self.run_folder,
-            self._environment,
-            is_forking=not is_started,
-            timeout=LONGEST_RUN,
-        )
+        environment = {**self._environment, **({} if is_started else {SHARES: "yes"})}
+        began = time.monotonic()
+        code, output = self._forks.run(words, self.run_folder, environment, LONGEST_RUN)
+        return Ended(code, output, was_stuck=time.monotonic() - began > LONGEST_RUN)
 
     def _state(self) -> State:
         return state_of(self.cluster, DATABASE, self.run_folder)

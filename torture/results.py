@@ -12,8 +12,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from torture.harness import Result
-from torture.zygote import ROOT
+from torture.harness import ROOT, Result
 
 FOLDER = ROOT / "build" / "torture"
 PAGE = ROOT / "docs" / "guarantees.md"

@@ -2,7 +2,7 @@
 
     python -m torture.worker DESCRIPTOR
 
-takes orders from a socket: the words of a command, a folder, an environment, and whether the
+takes orders from a socket, as tests/forks.py does. Where the environment has TORTURE_SHARES, the
 transform is forked from one process for all runs. What is done, and how often, is as always; only
 the pauses between two attempts, and how long a connection is waited for, are tenths of a second
 where they are seconds. No garbage is collected, and Luigi's parser of flags is made once.
@@ -13,13 +13,15 @@ from __future__ import annotations
 import functools
 import gc
 import importlib
-import json
 import os
-import signal
 import socket
 import sys
 from typing import Any
 
+from forks import serve
+
+#: The variable that has all runs share the process that transforms are forked from.
+SHARES = "TORTURE_SHARES"
 #: What is imported before the first fork: Luigi first, so that this project registers its tasks.
 IMPORTED = (
     *(
@@ -57,13 +59,16 @@ IMPORTED = (
 def main() -> None:
     channel = socket.socket(fileno=int(sys.argv[1]))
     prepare()
+    from luigi.cmdline import luigi_run
+    from luigi.cmdline_parser import CmdlineParser
+
     from luigi_tasks.runner.forks import ForkServer
 
     environment = {name: os.environ[name] for name in ("PATH", "PYTHONPATH")}
     _transforms.append(ForkServer("luigi_tasks.transform", sys.executable, environment, ""))
-    words = _serve(channel)
-    from luigi.cmdline import luigi_run
-
+    words = serve(channel, CmdlineParser)  # whose flags are parsed before the fork
+    if os.environ.pop(SHARES, ""):
+        _share_transforms()
     luigi_run(words)
 
 
@@ -116,44 +121,6 @@ def _parse_once(parse: Any) -> Any:
         parser.known_args = _parsed[tuple(words)]
 
     return parsed
-
-
-def _serve(channel: socket.socket) -> list[str]:
-    """Take orders until there are no more; in a fork, return the words to run."""
-    from luigi.cmdline_parser import CmdlineParser
-
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-    while True:
-        order, descriptors, _, _ = socket.recv_fds(channel, 1 << 20, 2)
-        if not order:
-            os._exit(0)
-        CmdlineParser(json.loads(order)[0])  # whose flags are parsed then
-        if os.fork() == 0:
-            break
-        for descriptor in descriptors:
-            os.close(descriptor)
-    channel.close()
-    output, status = descriptors
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    if number := os.fork():
-        os.close(output)
-        os.write(status, f"{number}\n".encode())
-        os.write(status, f"{os.waitpid(number, 0)[1]}\n".encode())
-        os._exit(0)
-    words, folder, environment, is_forking = json.loads(order)
-    os.close(status)
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)
-    os.dup2(output, 1)
-    os.dup2(output, 2)
-    os.close(nothing)
-    os.close(output)
-    os.chdir(folder)
-    os.environ.clear()
-    os.environ.update(environment)
-    if is_forking:
-        _share_transforms()
-    return [str(word) for word in words]
 
 
 def _share_transforms() -> None:

@@ -138,8 +138,10 @@ def sum_held(
     cursor: Cursor, balance: Balance, table: Table, pickups: dict[str, Any], names: dict[str, Any]
 ) -> Held:
     """What a table holds under the file's name, by a scan of one month of pickup."""
-    [found] = rows(cursor, "merge/sum_held.sql", table=table, rest=balance.rest, **names, **pickups)
-    return _held(found)
+    given = {**names, **pickups, "trips": table, "rest": balance.rest}
+    asked = {"covered": [], "only_file": True, "ids": None}
+    found = rows(cursor, "verify/sum_trips.sql", **given, **asked)
+    return _held(found[0][1:5] if found else [0, 0, 0, 0])
 
 
 def check_strays(

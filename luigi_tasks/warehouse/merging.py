@@ -196,7 +196,8 @@ def _remove_replaced(
     removed = 0
     for pickups in replaced:
         with hashed(cursor, is_whole=pickups == month.bounds):
-            removed += execute(cursor, "merge/remove_replaced.sql", **names, **pickups)
+            given = {"table": trips.name, "compared": [], **names, **pickups}
+            removed += execute(cursor, "merge/remove_replaced.sql", **given)
     if removed:
         invalidate_months_sharing_rows(cursor, trips, month)
     return removed
@@ -210,12 +211,13 @@ def _remove_differing(
     names: dict[str, Any],
 ) -> int:
     """Remove the file's trips that aren't exactly as they are staged; returns how many."""
-    file, month, trips = "merge/remove_differing.sql", tables.month, tables.trips
+    file, month, trips = "merge/remove_replaced.sql", tables.month, tables.trips
+    given = {"compared": names["names"], **names}
     pickups = {each["start"]: each for each in (last.pickup_bounds if last else [])}
     pickups |= {each: bounds(each) for each in (month.first_day, *strays)}
     with hashed(cursor):
         parts = [(trips.name, each) for each in pickups.values()] + [(trips.other, _EVERYWHERE)]
-        removed = sum(execute(cursor, file, table=t, **names, **each) for t, each in parts)
+        removed = sum(execute(cursor, file, table=t, **given, **each) for t, each in parts)
     if removed:
         invalidate_months_sharing_rows(cursor, trips, month)
     return removed

@@ -179,7 +179,7 @@ def _look(warehouse: Warehouse, tables: Tables) -> Differences:
             _compare(differences, load, each, by_file.pop(load.filename, [0, 0, 0, 0, 0]), probe)
             if is_own:
                 _compare_others(differences, list(last.values()), month, by_file, probe)
-        for each, count in rows(cursor, "verify/sum_default_partition.sql", **names):
+        for each, count in rows(cursor, "verify/count_default_partition.sql", **names):
             expected = load.expected(each, probe)
             if each != month.first_day and expected:
                 differences.extra += max(0, count - expected.sum.rows)

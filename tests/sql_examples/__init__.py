@@ -49,7 +49,7 @@ taxi_type = "green"
 filename = "green_tripdata_2024-01.parquet"
 update_id = target_table = comment = update_id_prefix = "text"
 edition, load_id = {"etag": "text", "last_modified": "text"}, 1
-update_ids = names = numbered = stored = relations = ["text"]
+update_ids = names = compared = numbered = stored = relations = ["text"]
 definitions = {"vendor_id": "integer", "filename": "text NOT NULL"}
 moved = [(("fee", "bigint"), ("fee__bigint", "bigint"))]
 load = {"taxi_type": "green", "rows_read": 1}

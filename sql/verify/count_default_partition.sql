@@ -1,4 +1,4 @@
--- Sum up what the default partition holds of a file, by month of pickup.
+-- Count what the default partition holds of a file, by month of pickup.
 SELECT
     date_trunc('month', pickup_datetime)::date AS pickup_month,
     count(*) AS trips
