@@ -10,12 +10,13 @@ import luigi
 from luigi_tasks import source, warehouse
 from luigi_tasks.errors import TaxiError
 from luigi_tasks.months import Month
-from luigi_tasks.operations import messages, runs
+from luigi_tasks.operations import runs
 from luigi_tasks.tasks.chain import TaxiDownload, TaxiMerge, TaxiStageLoad, TaxiTransform
 from luigi_tasks.tasks.lake import TaxiLake, configured_lake
 from luigi_tasks.tasks.month import LockedTask
 from luigi_tasks.tasks.progress import show_result
 from luigi_tasks.tasks.targets import StagedTarget
+from luigi_tasks.texts import listed
 
 if TYPE_CHECKING:
     from luigi_tasks.warehouse.verifying import Differences
@@ -113,12 +114,10 @@ class TaxiVerify(LockedTask, luigi.Task):
 
     def _message(self, found: "Differences", edition: str) -> str:
         own = found.changed + found.missing + found.extra
-        asked = sorted(found.others) if not own else [self.month]
-        lines = [
-            messages.luigi(messages.of_month("TaxiVerify --repair", Month(self.taxi_type, month)))
-            for month in asked
-        ]
-        return f"{self.label}: {_described(found)}{edition}; to load it anew: {' && '.join(lines)}"
+        asked = listed([f"{each:%Y-%m}" for each in ([self.month] if own else found.others)])
+        return (
+            f"{self.label}: {_described(found)}{edition}; TaxiVerify --repair of {asked} mends it"
+        )
 
     @classmethod
     def bulk_complete(cls, parameter_tuples: Iterable[date]) -> list[date]:
